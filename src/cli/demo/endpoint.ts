@@ -1,0 +1,84 @@
+/** One demo upstream: a real gRPC server on a loopback port, whose replies say its name. */
+import { createServer, type ServerHttp2Session } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { Code, ConnectError, type ConnectRouter, type ServiceImpl } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { DemoService, file_manifold_demo_v1_demo } from "../../gen/manifold/demo/v1/demo_pb.ts";
+import { addReflection } from "./reflection.ts";
+
+export interface DemoEndpoint {
+  readonly name: string;
+  /** "http://127.0.0.1:40123" */
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Starts a demo upstream on a free port of 127.0.0.1. */
+export async function startDemoEndpoint(name: string): Promise<DemoEndpoint> {
+  const routes = (router: ConnectRouter) => {
+    router.service(DemoService, demoService(name));
+    addReflection(router, [file_manifold_demo_v1_demo]);
+  };
+  const server = createServer(connectNodeAdapter({ routes }));
+  const sessions = new Set<ServerHttp2Session>();
+  server.on("session", (session) => {
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  return {
+    name,
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    close() {
+      for (const session of sessions) session.destroy();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+const maxCount = 1_000;
+const maxIntervalMs = 10_000;
+
+function demoService(endpoint: string): ServiceImpl<typeof DemoService> {
+  return {
+    greet(request) {
+      return { greeting: `Hello, ${request.name || "world"}!`, endpoint };
+    },
+    async *countDown(request, context) {
+      if (request.from < 1 || request.from > maxCount) {
+        throw new ConnectError(`from must be 1 to ${maxCount}, not ${request.from}`, Code.InvalidArgument);
+      }
+      if (request.intervalMs > maxIntervalMs) {
+        throw new ConnectError(`interval_ms must be at most ${maxIntervalMs}, not ${request.intervalMs}`, Code.InvalidArgument);
+      }
+      for (let number = request.from; number > 0; number--) {
+        yield { number, endpoint };
+        if (request.intervalMs > 0 && number > 1) await pause(request.intervalMs, context.signal);
+      }
+    },
+    async sum(requests) {
+      let sum = 0n;
+      for await (const request of requests) sum += BigInt(request.number);
+      return { sum, endpoint };
+    },
+    async *chat(requests) {
+      for await (const request of requests) yield { text: `you said: ${request.text}`, endpoint };
+    },
+  };
+}
+
+/** Waits, but not for a caller that has gone. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done);
+  });
+}
