@@ -52,7 +52,10 @@ function demoService(endpoint: string): ServiceImpl<typeof DemoService> {
         throw new ConnectError(`from must be 1 to ${maxCount}, not ${request.from}`, Code.InvalidArgument);
       }
       if (request.intervalMs > maxIntervalMs) {
-        throw new ConnectError(`interval_ms must be at most ${maxIntervalMs}, not ${request.intervalMs}`, Code.InvalidArgument);
+        throw new ConnectError(
+          `interval_ms must be at most ${maxIntervalMs}, not ${request.intervalMs}`,
+          Code.InvalidArgument,
+        );
       }
       for (let number = request.from; number > 0; number--) {
         yield { number, endpoint };

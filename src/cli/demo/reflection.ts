@@ -3,6 +3,7 @@ import { createRegistry, type DescFile, type MessageInitShape, type Registry, to
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { Code, type ConnectRouter } from "@connectrpc/connect";
 import {
+  file_grpc_reflection_v1_reflection,
   ServerReflection,
   type ServerReflectionRequest,
   type ServerReflectionResponseSchema,
@@ -18,9 +19,9 @@ interface Index {
   readonly files: ReadonlyMap<string, DescFile>;
 }
 
-/** Adds reflection of these files, and of all they import, to a router. */
+/** Adds reflection of these files, of all they import, and of itself, to a router. */
 export function addReflection(router: ConnectRouter, files: readonly DescFile[]): void {
-  const withImports = files.flatMap(withDependencies);
+  const withImports = [...files, file_grpc_reflection_v1_reflection].flatMap(withDependencies);
   const index: Index = {
     types: createRegistry(...withImports),
     files: new Map(withImports.map((file) => [file.proto.name, file])),
