@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"strings"
@@ -47,17 +48,16 @@ type call struct {
 	receive func(*raw.Message) error
 	send    func(*raw.Message) error
 	sent    int
-	digest  []byte // of all requests, where x-hash asks for it
+	sum     hash.Hash // of all requests; nil where nobody asks for it
 }
 
 func unary(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 	var reply *raw.Message
-	run := (*call).echoOnce
 	err := srv.(*service).serve(&call{
 		ctx:     ctx,
 		receive: func(m *raw.Message) error { return decode(m) },
 		send:    func(m *raw.Message) error { reply = m; return nil },
-	}, run)
+	}, (*call).echoOnce)
 	return reply, err
 }
 
@@ -95,6 +95,9 @@ func (s *service) serve(c *call, run func(*call) error) (err error) {
 		s.event(c, "start", "")
 		defer func() { s.event(c, "end", outcome(c.ctx, err)) }()
 	}
+	if c.hash {
+		c.sum = sha256.New()
+	}
 	headers, trailers := c.replyMetadata(c.ctx, s.name, md)
 	_ = grpc.SetTrailer(c.ctx, trailers)
 	if c.headersFirst {
@@ -119,7 +122,7 @@ func (s *service) serve(c *call, run func(*call) error) (err error) {
 		return err
 	}
 	if c.hash {
-		_ = grpc.SetTrailer(c.ctx, metadata.Pairs("x-sha256", hex.EncodeToString(c.digest)))
+		_ = grpc.SetTrailer(c.ctx, metadata.Pairs("x-sha256", hex.EncodeToString(c.sum.Sum(nil))))
 	}
 	if c.fail >= 0 {
 		return c.failure()
@@ -129,7 +132,7 @@ func (s *service) serve(c *call, run func(*call) error) (err error) {
 
 func (c *call) echoOnce() error {
 	var request raw.Message
-	if err := c.read(&request, sha256.New()); err != nil {
+	if err := c.read(&request); err != nil {
 		return err
 	}
 	return c.reply(&request)
@@ -137,7 +140,7 @@ func (c *call) echoOnce() error {
 
 func (c *call) serverStream() error {
 	var request raw.Message
-	if err := c.read(&request, sha256.New()); err != nil {
+	if err := c.read(&request); err != nil {
 		return err
 	}
 	reply := &request
@@ -154,10 +157,11 @@ func (c *call) serverStream() error {
 }
 
 func (c *call) clientStream() error {
-	sum, messages, bytes := sha256.New(), 0, 0
+	c.sum = sha256.New()
+	messages, bytes := 0, 0
 	for {
 		var request raw.Message
-		if err := c.read(&request, sum); errors.Is(err, io.EOF) {
+		if err := c.read(&request); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			return err
@@ -165,14 +169,13 @@ func (c *call) clientStream() error {
 		messages++
 		bytes += len(request.Bytes)
 	}
-	return c.reply(raw.Text(fmt.Sprintf(`{"messages":%d,"bytes":%d,"sha256":"%x"}`, messages, bytes, sum.Sum(nil))))
+	return c.reply(raw.Text(fmt.Sprintf(`{"messages":%d,"bytes":%d,"sha256":"%x"}`, messages, bytes, c.sum.Sum(nil))))
 }
 
 func (c *call) bidi() error {
-	sum := sha256.New()
 	for {
 		var request raw.Message
-		if err := c.read(&request, sum); errors.Is(err, io.EOF) {
+		if err := c.read(&request); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
@@ -183,16 +186,12 @@ func (c *call) bidi() error {
 	}
 }
 
-func (c *call) read(request *raw.Message, sum interface {
-	io.Writer
-	Sum([]byte) []byte
-}) error {
+func (c *call) read(request *raw.Message) error {
 	if err := c.receive(request); err != nil {
 		return err
 	}
-	if c.hash || c.replyCount < 0 && c.sent == 0 && false {
-		_, _ = sum.Write(request.Bytes)
-		c.digest = sum.Sum(nil)
+	if c.sum != nil {
+		_, _ = c.sum.Write(request.Bytes)
 	}
 	return nil
 }

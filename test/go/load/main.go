@@ -1,0 +1,191 @@
+// Command load is what h2load can't do for the benchmarks: calls at a fixed rate, idle connections and idle streams.
+//
+//	load check --addr A                                 one call of each kind that the benchmarks make, replies compared
+//	load rate --addr A --rps 2000 --seconds 5 --connections 4 --bytes 100
+//	load idle --addr A --connections 100 --streams 100  opens them, prints "open", keeps them until stdin ends
+//
+// rate prints {"calls":N,"failed":N,"p50_us":N,"p90_us":N,"p99_us":N,"max_us":N,"rps":N}. Calls start on schedule
+// whatever happened to earlier ones, so that a stall of the proxy delays every call that falls into it, not one.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
+	"manifold.test/internal/raw"
+)
+
+var bidiDesc = &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
+
+func main() {
+	log.SetFlags(0)
+	if len(os.Args) < 2 {
+		log.Fatal("usage: load check|rate|idle --addr HOST:PORT ...")
+	}
+	flags := flag.NewFlagSet(os.Args[1], flag.ExitOnError)
+	addr := flags.String("addr", "", "host:port to call")
+	rps := flags.Int("rps", 2000, "rate: calls per second")
+	seconds := flags.Float64("seconds", 5, "rate: for how long")
+	connections := flags.Int("connections", 4, "how many connections")
+	streams := flags.Int("streams", 0, "idle: open streams on each connection")
+	size := flags.Int("bytes", 100, "rate: bytes of a message")
+	_ = flags.Parse(os.Args[2:])
+
+	var err error
+	switch os.Args[1] {
+	case "check":
+		err = check(*addr)
+	case "rate":
+		err = rate(*addr, *connections, *size, *rps, time.Duration(*seconds*float64(time.Second)))
+	case "idle":
+		err = idle(*addr, *connections, *streams)
+	default:
+		err = fmt.Errorf("unknown command %q", os.Args[1])
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+func dial(addr string, count int) ([]*grpc.ClientConn, error) {
+	var conns []*grpc.ClientConn
+	for range count {
+		conn, err := grpc.NewClient(addr, append(raw.DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+		if err != nil {
+			return nil, err
+		}
+		conns = append(conns, conn)
+	}
+	return conns, nil
+}
+
+// check makes the benchmarks' calls once, and compares every byte of the replies.
+func check(addr string) error {
+	conns, err := dial(addr, 1)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for _, size := range []int{100, 1_000_000} {
+		request, reply := raw.Bytes(size), raw.Message{}
+		if err := conns[0].Invoke(ctx, raw.Unary, request, &reply); err != nil {
+			return err
+		}
+		if !bytes.Equal(request.Bytes, reply.Bytes) {
+			return fmt.Errorf("the reply to a message of %d bytes is not its echo", size)
+		}
+	}
+	stream, err := conns[0].NewStream(
+		metadata.AppendToOutgoingContext(ctx, "x-reply-count", "1000"), bidiDesc, raw.ServerStream)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(stream.SendMsg(raw.Bytes(100)), stream.CloseSend()); err != nil {
+		return err
+	}
+	count := 0
+	for {
+		var reply raw.Message
+		if err := stream.RecvMsg(&reply); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return err
+		}
+		count++
+	}
+	if count != 1000 {
+		return fmt.Errorf("%d messages of a stream of 1000", count)
+	}
+	return nil
+}
+
+func rate(addr string, connections, size, rps int, duration time.Duration) error {
+	conns, err := dial(addr, connections)
+	if err != nil {
+		return err
+	}
+	request := raw.Bytes(size)
+	call := func(i int) error {
+		var reply raw.Message
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		return conns[i%connections].Invoke(ctx, raw.Unary, request, &reply)
+	}
+	for i := range connections {
+		if err := call(i); err != nil {
+			return err
+		}
+	}
+	total := int(duration.Seconds() * float64(rps))
+	micros, failures := make([]int64, total), make([]error, total)
+	var group sync.WaitGroup
+	start := time.Now()
+	for i := range total {
+		due := start.Add(time.Duration(i) * time.Second / time.Duration(rps))
+		time.Sleep(time.Until(due))
+		begin := time.Now() // not due: the slack of this program's timer is not the proxy's
+		group.Go(func() {
+			failures[i] = call(i)
+			micros[i] = time.Since(begin).Microseconds()
+		})
+	}
+	group.Wait()
+	took := time.Since(start)
+	failed := 0
+	for _, failure := range failures {
+		if failure == nil {
+			continue
+		}
+		if failed++; failed == 1 {
+			log.Printf("first failed call: %v", failure)
+		}
+	}
+	slices.Sort(micros)
+	at := func(share float64) int64 { return micros[min(int(share*float64(total)), total-1)] }
+	return json.NewEncoder(os.Stdout).Encode(map[string]any{
+		"calls": total, "failed": failed, "p50_us": at(0.5), "p90_us": at(0.9), "p99_us": at(0.99), "max_us": at(1),
+		"rps": int(float64(total) / took.Seconds()),
+	})
+}
+
+// idle opens connections and on each of them streams, with a message each way so that they are open at both ends.
+func idle(addr string, connections, streams int) error {
+	conns, err := dial(addr, connections)
+	if err != nil {
+		return err
+	}
+	for _, conn := range conns {
+		if streams == 0 {
+			if err := conn.Invoke(context.Background(), raw.Unary, raw.Bytes(100), &raw.Message{}); err != nil {
+				return err
+			}
+		}
+		for range streams {
+			stream, err := conn.NewStream(context.Background(), bidiDesc, raw.Bidi)
+			if err != nil {
+				return err
+			}
+			if err := errors.Join(stream.SendMsg(raw.Bytes(100)), stream.RecvMsg(&raw.Message{})); err != nil {
+				return err
+			}
+		}
+	}
+	fmt.Println("open")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
