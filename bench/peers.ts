@@ -1,0 +1,173 @@
+/** The proxies that are compared, each as the command that starts it in front of a backend. */
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { freePort, type Running, start } from "./process.ts";
+
+/** Where things are. */
+export interface Places {
+  /** Root of the repository. */
+  root: string;
+  /** bench/.cache: untracked. */
+  cache: string;
+}
+
+export interface Peer {
+  readonly name: string;
+  /** The version, or what is missing on this machine. */
+  version(places: Places): { version: string } | { missing: string };
+  /** Starts it in front of the backend, and resolves when it listens. */
+  start(places: Places, backendPort: number): Promise<Running>;
+}
+
+/** In the order in which each round runs them. */
+export const peers: readonly Peer[] = [
+  manifold("manifold-node", () => process.execPath, ["bin/manifold"]),
+  manifold("manifold-bun", (root) => join(root, "node_modules/.bin/bun"), ["src/cli/main.ts"]),
+  manifold("manifold-deno", (root) => join(root, "node_modules/.bin/deno"), ["run", "-A", "src/cli/main.ts"]),
+  {
+    name: "envoy",
+    version: ({ cache }) => {
+      const binary = envoyBinary(cache);
+      if (binary === undefined) return { missing: "run bench/install" };
+      return versionOf(binary, ["--version"], /\/(\d+\.\d+\.\d+)\//);
+    },
+    async start({ cache }, backendPort) {
+      const port = await freePort();
+      const config = join(cache, "envoy.json");
+      writeFileSync(config, JSON.stringify(envoyConfig(port, backendPort)));
+      const args = ["-c", config, "--concurrency", "1", "--log-level", "error", "--disable-hot-restart"];
+      return start({ name: "envoy", command: envoyBinary(cache)!, args, port, cacheDir: cache });
+    },
+  },
+  {
+    name: "nginx",
+    version: () => versionOf("nginx", ["-v"], /nginx\/(\S+)/),
+    async start({ cache }, backendPort) {
+      const port = await freePort();
+      const config = join(cache, "nginx.conf");
+      writeFileSync(config, nginxConfig(cache, port, backendPort));
+      const args = ["-c", config, "-e", join(cache, "nginx-error.log")];
+      return start({ name: "nginx", command: "nginx", args, port, cacheDir: cache });
+    },
+  },
+  {
+    name: "grpc-proxy",
+    version: ({ root }) => {
+      const binary = goProgram(root, "grpcproxy");
+      return versionOf("go", ["version", "-m", binary], /siderolabs\/grpc-proxy\s+v(\S+)/);
+    },
+    async start({ root, cache }, backendPort) {
+      const port = await freePort();
+      const args = ["--listen", `127.0.0.1:${port}`, "--to", `127.0.0.1:${backendPort}`];
+      return start({ name: "grpc-proxy", command: goProgram(root, "grpcproxy"), args, port, cacheDir: cache });
+    },
+  },
+];
+
+/** A program that test/go/build has built. */
+export function goProgram(root: string, name: string): string {
+  return join(root, "test/.cache/bin", name);
+}
+
+function manifold(name: string, command: (root: string) => string, script: string[]): Peer {
+  return {
+    name,
+    version: ({ root }) => {
+      if (!existsSync(join(root, script.at(-1)!))) return { missing: `no ${script.at(-1)}` };
+      return versionOf(command(root), ["--version"], /(\d+\.\d+\.\d+)/);
+    },
+    async start({ root, cache }, backendPort) {
+      const port = await freePort();
+      const [first, ...rest] = script.slice(0, -1);
+      const args = [...(first === undefined ? [] : [first, ...rest]), join(root, script.at(-1)!)];
+      args.push("--listen", `127.0.0.1:${port}`, "--to", `http://127.0.0.1:${backendPort}`, "--access-log", "off");
+      return start({ name, command: command(root), args, port, cacheDir: cache, env: { NO_COLOR: "1" } });
+    },
+  };
+}
+
+function versionOf(command: string, args: string[], pattern: RegExp): { version: string } | { missing: string } {
+  try {
+    // nginx prints its version to stderr.
+    const output = execFileSync("sh", ["-c", 'exec "$0" "$@" 2>&1', command, ...args], { encoding: "utf8" });
+    return { version: pattern.exec(output)?.[1] ?? "unknown" };
+  } catch {
+    return { missing: `cannot run ${command}` };
+  }
+}
+
+/** The binary within the Python package that bench/install puts into bench/.cache/venv. */
+function envoyBinary(cache: string): string | undefined {
+  const lib = join(cache, "venv/lib");
+  if (!existsSync(lib)) return undefined;
+  return readdirSync(lib)
+    .map((python) => join(lib, python, "site-packages/envoy/_bin/envoy"))
+    .find((path) => existsSync(path));
+}
+
+/** Limits of number are raised out of the way; nothing is logged; everything else is Envoy's default. */
+function envoyConfig(port: number, backendPort: number): object {
+  const any = (type: string, rest: object) => ({ "@type": `type.googleapis.com/envoy.${type}`, ...rest });
+  const address = (value: number) => ({ socket_address: { address: "127.0.0.1", port_value: value } });
+  const route = { match: { prefix: "/" }, route: { cluster: "backend", timeout: "0s" } };
+  const manager = any("extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", {
+    stat_prefix: "bench",
+    codec_type: "HTTP2",
+    stream_idle_timeout: "0s",
+    route_config: { virtual_hosts: [{ name: "all", domains: ["*"], routes: [route] }] },
+    http_filters: [{ name: "router", typed_config: any("extensions.filters.http.router.v3.Router", {}) }],
+  });
+  const unlimited = { max_connections: 100_000, max_pending_requests: 100_000, max_requests: 100_000 };
+  const cluster = {
+    name: "backend",
+    type: "STATIC",
+    connect_timeout: "5s",
+    circuit_breakers: { thresholds: [unlimited] },
+    load_assignment: {
+      cluster_name: "backend",
+      endpoints: [{ lb_endpoints: [{ endpoint: { address: address(backendPort) } }] }],
+    },
+    typed_extension_protocol_options: {
+      "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": any(
+        "extensions.upstreams.http.v3.HttpProtocolOptions",
+        { explicit_http_config: { http2_protocol_options: {} } },
+      ),
+    },
+  };
+  const chain = { filters: [{ name: "http", typed_config: manager }] };
+  return {
+    static_resources: {
+      listeners: [{ name: "in", address: address(port), filter_chains: [chain] }],
+      clusters: [cluster],
+    },
+  };
+}
+
+/** One worker; upstream connections kept, one per call at a time, since nginx does not share them. */
+function nginxConfig(cache: string, port: number, backendPort: number): string {
+  return `
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile 30000;
+pid ${cache}/nginx.pid;
+error_log ${cache}/nginx-error.log warn;
+events { worker_connections 25000; }
+http {
+  access_log off;
+  client_body_temp_path ${cache}/nginx-body;
+  proxy_temp_path ${cache}/nginx-proxy;
+  fastcgi_temp_path ${cache}/nginx-fastcgi;
+  scgi_temp_path ${cache}/nginx-scgi;
+  uwsgi_temp_path ${cache}/nginx-uwsgi;
+  client_max_body_size 0;
+  client_body_timeout 1h;
+  keepalive_requests 1000000000;
+  upstream backend { server 127.0.0.1:${backendPort}; keepalive 256; keepalive_requests 1000000000; }
+  server {
+    listen 127.0.0.1:${port} http2;
+    location / { grpc_pass grpc://backend; grpc_read_timeout 1h; grpc_send_timeout 1h; }
+  }
+}
+`;
+}
