@@ -34,18 +34,23 @@ export interface ConnectionListener {
 
 /**
  * Why a stream ended before its time. `unprocessed`: the peer says that it did no work for it (REFUSED_STREAM, or above
- * GOAWAY's last id), so it is safe to try again. `malformed`: the peer broke RFC 9113 section 8 on this stream and was reset.
+ * GOAWAY's last id), so it is safe to try again. `malformed`: the peer broke a rule
+ * on this stream and was reset. `idle`: nothing moved for too long, and we have reset it. `connection`: it is lost.
  */
-export type ResetCause = "peer" | "malformed" | "unprocessed" | "connection";
+export type ResetCause = "peer" | "malformed" | "unprocessed" | "connection" | "idle";
 
 /** What the user of a stream is told. After `onReset`, or once both sides have ended, nothing more. */
 export interface StreamListener {
   /** A header block that isn't trailers: of a response, interim (1xx) ones included. */
   onHeaders(fields: Field[], end: boolean): void;
-  /** Bytes of the body. The listener owes `stream.consume(chunk.length)` once it has got rid of them. */
-  onData(chunk: Uint8Array, end: boolean): void;
+  /**
+   * Bytes `start` to `stop` of `bytes` are body; `end` says that the stream's other side is done. A range and not a
+   * view: making a view for each small message costs more than the copy of it. The listener owes
+   * `stream.consume(stop - start)` once it has got rid of them, and may keep `bytes` (nobody writes to it again).
+   */
+  onData(bytes: Uint8Array, start: number, stop: number, end: boolean): void;
   onTrailers(fields: Field[]): void;
-  /** Bytes taken by `sendData` that have now left for the socket (not told where none were held back: see `sendData`). */
+  /** So many bytes that `sendData` held back have now left for the socket. */
   onSent(bytes: number): void;
   onReset(code: ErrorCode, cause: ResetCause): void;
 }

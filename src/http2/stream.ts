@@ -1,0 +1,138 @@
+/** Stream: one request and its response on a connection (RFC 9113 section 5.1). */
+import type { StreamListener } from "./api.ts";
+import type { ErrorCode } from "./errors.ts";
+import type { Field } from "./field.ts";
+import { turn } from "./turn.ts";
+
+/** What a stream needs of the connection it is on. */
+export interface StreamOwner {
+  sendHeaders(stream: Http2Stream, fields: readonly Field[], end: boolean): void;
+  /** Five plain parameters: an object for each DATA frame would be garbage on the hottest path there is. */
+  sendData(stream: Http2Stream, bytes: Uint8Array, start: number, stop: number, end: boolean): boolean;
+  /** Our END_STREAM is on its way. */
+  sentEnd(stream: Http2Stream): void;
+  resetStream(stream: Http2Stream, code: ErrorCode): void;
+  consumed(stream: Http2Stream, bytes: number): void;
+}
+
+/** A part of a body: `bytes` from `start` to `stop`. */
+export interface BodyRange {
+  bytes: Uint8Array;
+  start: number;
+  stop: number;
+}
+
+/** What waits in a stream for its window, the connection's or the socket. */
+export interface SendQueue {
+  readonly pieces: BodyRange[];
+  /** What comes behind the pieces: nothing yet, END_STREAM, or trailers. */
+  tail: "open" | "end" | readonly Field[];
+}
+
+/** A slice that is less than this part of its chunk is copied when it has to wait, so that it doesn't pin the chunk. */
+const pinFactor = 8;
+
+const nothing = new Uint8Array(0);
+
+export class Http2Stream {
+  readonly id: number;
+  listener!: StreamListener;
+  /** We have sent END_STREAM, or it waits behind queued DATA. */
+  localEnded = false;
+  /** The peer has sent END_STREAM. */
+  remoteEnded = false;
+  /** Nothing is sent or received any more. */
+  closed = false;
+
+  /** Bytes the peer lets us send. The connection's to change. */
+  sendWindow: number;
+  /** Bytes the peer may still send. */
+  receiveWindow: number;
+  /** Bytes taken that the peer hasn't been told of yet. */
+  uncredited = 0;
+  /** Bytes that content-length promised and that haven't come, or -1 without the header. */
+  promised = -1;
+  /** The request was HEAD: content-length of the response promises nothing. */
+  bodyless = false;
+  /** The response's header block (client role), or the request's (server role), has come. */
+  headed = false;
+  queue: SendQueue | undefined;
+  lastActive = turn.now;
+  readonly #owner: StreamOwner;
+
+  constructor(id: number, owner: StreamOwner, sendWindow: number, receiveWindow: number) {
+    this.id = id;
+    this.#owner = owner;
+    this.sendWindow = sendWindow;
+    this.receiveWindow = receiveWindow;
+  }
+
+  /** Sends a header block: the response's, an interim one, or with `end` and after DATA the trailers. */
+  sendHeaders(fields: readonly Field[], end: boolean): void {
+    if (this.closed || this.localEnded) return;
+    if (end) this.localEnded = true;
+    if (this.queue !== undefined) {
+      this.queue.tail = fields;
+      return;
+    }
+    this.#owner.sendHeaders(this, fields, end);
+  }
+
+  /**
+   * Sends a part of the body, or takes it into the queue where a window or the socket is full.
+   *
+   * @returns true if all of it has left; else `onSent` tells as it leaves. Nothing is ever refused: the sender bounds the
+   * queue by granting its own source credit only for what has left.
+   */
+  sendData(bytes: Uint8Array, start: number, stop: number, end: boolean): boolean {
+    if (this.closed || this.localEnded || (start === stop && !end)) return true;
+    if (end) this.localEnded = true;
+    if (this.queue === undefined && this.#owner.sendData(this, bytes, start, stop, end)) return true;
+    this.#enqueue({ bytes, start, stop }, end);
+    return false;
+  }
+
+  /** Ends our side without trailers. */
+  end(): void {
+    this.sendData(nothing, 0, 0, true);
+  }
+
+  /** RST_STREAM; what waits in the queue is dropped. The listener isn't told. */
+  reset(code: ErrorCode): void {
+    if (!this.closed) this.#owner.resetStream(this, code);
+  }
+
+  /** Gives the peer credit for bytes of the body that have been got rid of. */
+  consume(bytes: number): void {
+    if (!this.closed && !this.remoteEnded) this.#owner.consumed(this, bytes);
+  }
+
+  /** Drops what waits to be sent, so that trailers can go out at once. */
+  dropQueue(): void {
+    if (this.queue === undefined) return;
+    this.queue = undefined;
+    this.localEnded = false;
+  }
+
+  /** All that waited is on its way: for the sender, which has taken the queue's tail to send it next. */
+  queueSent(): void {
+    this.queue = undefined;
+  }
+
+  /** END_STREAM that waited behind the queue is on its way. */
+  endSent(): void {
+    this.#owner.sentEnd(this);
+  }
+
+  #enqueue(body: BodyRange, end: boolean): void {
+    this.queue ??= { pieces: [], tail: "open" };
+    const { bytes, start, stop } = body;
+    if ((stop - start) * pinFactor < bytes.buffer.byteLength) {
+      const copy = new Uint8Array(bytes.subarray(start, stop));
+      this.queue.pieces.push({ bytes: copy, start: 0, stop: copy.length });
+    } else {
+      this.queue.pieces.push(body);
+    }
+    if (end) this.queue.tail = "end";
+  }
+}

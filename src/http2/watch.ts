@@ -1,0 +1,31 @@
+/** Watch: one timer for all connections, which looks at each of them now and then instead of arming timers per call. */
+
+/** Something that has deadlines of seconds. */
+export interface Watched {
+  /** Looks at its deadlines; called every `watchEveryMs`. */
+  check(now: number): void;
+}
+
+/** Half a second: the shortest of the deadlines that are watched is 10 s. */
+export const watchEveryMs = 500;
+
+const watched = new Set<Watched>();
+let timer: ReturnType<typeof setInterval> | undefined;
+
+export function watch(one: Watched): void {
+  watched.add(one);
+  timer ??= setInterval(checkAll, watchEveryMs);
+}
+
+/** The timer stops with the last one, so that a process whose connections are closed can exit. */
+export function unwatch(one: Watched): void {
+  watched.delete(one);
+  if (watched.size > 0 || timer === undefined) return;
+  clearInterval(timer);
+  timer = undefined;
+}
+
+function checkAll(): void {
+  const now = performance.now();
+  for (const one of watched) one.check(now);
+}
