@@ -1,0 +1,279 @@
+/** Endpoint: one address of an upstream, its few connections, and the calls that wait for room on them. */
+import type { Http2Connection } from "../http2/connection.ts";
+import type { Log } from "../observe/log.ts";
+import { backoffDelay } from "./backoff.ts";
+import type { Dial, DialListener, DialOptions } from "./transport.ts";
+import type { Pending } from "./waiter.ts";
+
+/**
+ * `idle`: no connection, nothing known to be wrong. `failing`: the last attempt failed or the last connection was lost; it
+ * gets calls again once it has been connected to, and before that only if all others fail too.
+ */
+export type EndpointState = "idle" | "connecting" | "ready" | "failing" | "closed";
+
+/** Limits of one endpoint. */
+export interface EndpointLimits {
+  /** Connections open at once; more than one only where the peer's MAX_CONCURRENT_STREAMS is too small. */
+  readonly maxConnections: number;
+  /** Calls waiting for room. */
+  readonly maxPending: number;
+  /** RST_STREAM frames sent on a connection before another one takes its place. */
+  readonly maxResetsPerConnection: number;
+}
+
+/** What an endpoint tells the upstream it belongs to. */
+export interface EndpointOwner {
+  /** `available` has changed. */
+  onAvailable(endpoint: Endpoint): void;
+  /** It failed, and should be connected to again at the next call (not before: nobody may need it). */
+  onDue(endpoint: Endpoint): void;
+  /** It can't be reached, or was closed: these have to go elsewhere. */
+  onReturned(endpoint: Endpoint, pending: readonly Pending[], error: Error): void;
+}
+
+export interface EndpointParts {
+  readonly name: string;
+  readonly address: string;
+  readonly limits: EndpointLimits;
+  readonly dial: Dial;
+  readonly dialOptions: DialOptions;
+  readonly owner: EndpointOwner;
+  /** Name of the upstream, for the log. */
+  readonly upstream: string;
+  readonly log: Log | undefined;
+}
+
+export class Endpoint {
+  /** As configured, else host:port. */
+  readonly name: string;
+  /** "10.0.0.1:50051", or "localhost:50051". */
+  readonly address: string;
+  readonly #parts: EndpointParts;
+  readonly #maxResets: number;
+  /** Connections that take calls, oldest first: the first is filled first, so that writes coalesce. */
+  readonly #open: Http2Connection[] = [];
+  readonly #dials = new Set<{ cancel: () => void }>();
+  readonly #waiting = new Set<Pending>();
+  /** Streams a new connection is thought to carry, until one has told: as a connection assumes before SETTINGS. */
+  #roomOfNew = 100;
+  #failing = false;
+  #closed = false;
+  #failures = 0;
+  /** End of the backoff, in milliseconds of `performance.now()`. */
+  #retryAt = 0;
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+
+  /** What every line of the log says. */
+  readonly #labels: { upstream: string; endpoint: string; address: string };
+
+  constructor(parts: EndpointParts) {
+    this.name = parts.name;
+    this.address = parts.address;
+    this.#parts = parts;
+    this.#maxResets = parts.limits.maxResetsPerConnection;
+    this.#labels = { upstream: parts.upstream, endpoint: parts.name, address: parts.address };
+  }
+
+  get state(): EndpointState {
+    if (this.#closed) return "closed";
+    if (this.#open.length > 0) return "ready";
+    if (this.#failing) return "failing";
+    return this.#dials.size > 0 ? "connecting" : "idle";
+  }
+
+  /** Whether calls should come here while there is a choice. */
+  get available(): boolean {
+    return !this.#failing && !this.#closed;
+  }
+
+  /** Whether it is to be left alone for now, unless nothing else is left. */
+  get inBackoff(): boolean {
+    return this.#failing && performance.now() < this.#retryAt;
+  }
+
+  get connecting(): boolean {
+    return this.#dials.size > 0;
+  }
+
+  /** Calls in flight here. */
+  get streamCount(): number {
+    return this.#open.reduce((sum, connection) => sum + connection.streamCount, 0);
+  }
+
+  /** Calls waiting for room. */
+  get pendingCount(): number {
+    return this.#waiting.size;
+  }
+
+  /** An open connection with room for a stream, or undefined. Every call comes through here. */
+  connection(): Http2Connection | undefined {
+    const open = this.#open;
+    for (let at = 0; at < open.length; at++) {
+      const connection = open[at]!;
+      if (connection.room <= 0) continue;
+      if (connection.resetsSent < this.#maxResets || this.#mayStillUse(connection)) return connection;
+      at--; // it has just been taken out
+    }
+    return undefined;
+  }
+
+  /** Puts a call into the queue and connects if need be. False: the queue is full. */
+  enqueue(pending: Pending): boolean {
+    if (this.#waiting.size >= this.#parts.limits.maxPending) return false;
+    this.#waiting.add(pending);
+    pending.endpoint = this;
+    this.#dialForWaiting();
+    return true;
+  }
+
+  /** Takes a call out of the queue. */
+  remove(pending: Pending): void {
+    this.#waiting.delete(pending);
+  }
+
+  /** Connects, if it isn't connected or connecting: what an endpoint that failed needs to get calls again. */
+  connect(): void {
+    if (!this.#closed && this.#open.length === 0 && this.#dials.size === 0) this.#dial();
+  }
+
+  /** Takes no more calls; streams that are open may end. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#retryTimer);
+    for (const dial of this.#dials) dial.cancel();
+    this.#dials.clear();
+    for (const connection of this.#open.splice(0)) connection.shutdown();
+    this.#parts.owner.onAvailable(this);
+    this.#returnWaiting(new Error(`endpoint ${this.address} was closed`));
+  }
+
+  /**
+   * A peer counts the resets of a connection and ends it at its limit (nghttp2: 1,000, then 33/s; CVE-2023-44487). All callers
+   * share that connection, so one who cancels much would end the calls of the others. At half of that limit we connect anew
+   * and move over; if no new connection comes in time, the calls wait for it.
+   */
+  #mayStillUse(connection: Http2Connection): boolean {
+    if (connection.resetsSent < this.#maxResets * 1.5) {
+      if (this.#dials.size === 0 && performance.now() >= this.#retryAt) this.#dial();
+      return true;
+    }
+    this.#retire(connection);
+    return false;
+  }
+
+  #retire(connection: Http2Connection): void {
+    this.#take(connection);
+    connection.shutdown();
+    this.#parts.log?.debug({ ...this.#labels, resets: connection.resetsSent }, "connection rotated");
+  }
+
+  /** Opens as many connections as the queue needs, counting on those that are being opened. */
+  #dialForWaiting(): void {
+    while (this.#waiting.size > this.#dials.size * this.#roomOfNew) {
+      if (this.#open.length + this.#dials.size >= this.#parts.limits.maxConnections) return;
+      if (this.#open.length > 0 && performance.now() < this.#retryAt) return;
+      this.#dial();
+    }
+  }
+
+  #dial(): void {
+    const dial = { cancel: () => {} };
+    this.#dials.add(dial);
+    let connection: Http2Connection | undefined;
+    const listener: DialListener = {
+      onOpen: (opened) => {
+        connection = opened;
+        this.#dials.delete(dial);
+        this.#opened(opened);
+      },
+      onFailed: (error) => {
+        this.#dials.delete(dial);
+        this.#failed(error);
+      },
+      onRoom: () => this.#serve(),
+      onGoaway: () => this.#gone(connection, undefined),
+      onClose: (error) => this.#gone(connection, error),
+    };
+    dial.cancel = this.#parts.dial(this.#parts.dialOptions, listener);
+  }
+
+  #opened(connection: Http2Connection): void {
+    if (this.#failing) this.#parts.log?.info(this.#labels, "endpoint is back");
+    else this.#parts.log?.debug({ ...this.#labels, room: connection.room }, "connected");
+    clearTimeout(this.#retryTimer);
+    this.#failures = 0;
+    this.#retryAt = 0;
+    this.#roomOfNew = Math.max(connection.room, 1);
+    for (const old of this.#open.filter((one) => one.resetsSent >= this.#maxResets)) this.#retire(old);
+    this.#open.push(connection);
+    this.#setFailing(false);
+    this.#serve();
+  }
+
+  #failed(error: Error): void {
+    const { log, owner } = this.#parts;
+    const fields = { ...this.#labels, error: error.message };
+    if (this.#failures === 0) log?.warn(fields, "endpoint can't be reached");
+    else log?.debug(fields, "endpoint still can't be reached");
+    const now = performance.now();
+    // An attempt made before its time, for a call with nowhere else to go, doesn't make the backoff longer.
+    if (now >= this.#retryAt) {
+      const delay = backoffDelay(++this.#failures, Math.random());
+      this.#retryAt = now + delay;
+      clearTimeout(this.#retryTimer);
+      this.#retryTimer = setTimeout(() => {
+        this.#retryAt = 0; // a timer may be early by the clock above
+        owner.onDue(this);
+      }, delay);
+      this.#retryTimer.unref();
+    }
+    if (this.#open.length > 0) return; // those who wait get room there
+    this.#setFailing(true);
+    if (this.#dials.size === 0) this.#returnWaiting(error);
+  }
+
+  /** The connection takes no more calls: GOAWAY (no error here), an orderly end, or a loss. */
+  #gone(connection: Http2Connection | undefined, error: Error | undefined): void {
+    if (connection === undefined || !this.#take(connection) || this.#closed) return;
+    if (error !== undefined) {
+      this.#parts.log?.debug({ ...this.#labels, error: error.message }, "connection lost");
+      if (this.#open.length === 0) {
+        this.#setFailing(true);
+        this.#parts.owner.onDue(this);
+      }
+    }
+    this.#dialForWaiting();
+  }
+
+  #take(connection: Http2Connection): boolean {
+    const at = this.#open.indexOf(connection);
+    if (at === -1) return false;
+    this.#open.splice(at, 1);
+    return true;
+  }
+
+  #serve(): void {
+    if (this.#waiting.size === 0) return; // after every stream that ends
+    for (const pending of this.#waiting) {
+      const connection = this.connection();
+      if (connection === undefined) break;
+      this.#waiting.delete(pending);
+      pending.done = true;
+      pending.waiter.onConnection(connection, this);
+    }
+    this.#dialForWaiting();
+  }
+
+  #setFailing(failing: boolean): void {
+    if (this.#failing === failing) return;
+    this.#failing = failing;
+    this.#parts.owner.onAvailable(this);
+  }
+
+  #returnWaiting(error: Error): void {
+    const pending = [...this.#waiting];
+    this.#waiting.clear();
+    if (pending.length > 0) this.#parts.owner.onReturned(this, pending, error);
+  }
+}

@@ -1,0 +1,84 @@
+/** Target: what one configured endpoint URL says of where and how to connect. */
+
+/** An endpoint as a user writes it: a URL, or a URL with a name. */
+export type EndpointOptions =
+  | string
+  | {
+      /** What logs and metrics call it. Default: host:port of the URL. */
+      readonly name?: string;
+      /** "http://host:port" (h2c with prior knowledge) or "https://host:port" (TLS with ALPN h2). */
+      readonly url: string;
+      /** Name for SNI, and which the certificate must have. Default: the upstream's, else the URL's host. */
+      readonly serverName?: string;
+    };
+
+/** A URL taken apart. */
+export interface Target {
+  readonly name: string;
+  /** Host name or address, IPv6 without brackets. */
+  readonly host: string;
+  readonly port: number;
+  readonly secure: boolean;
+  /** As given with the endpoint; undefined: the upstream's, else the host. */
+  readonly serverName: string | undefined;
+  /** Addresses to try one after the other; undefined where the host is a name that has to be resolved. */
+  readonly addresses: readonly string[] | undefined;
+}
+
+/**
+ * Takes an endpoint apart.
+ *
+ * @throws TypeError naming the value, if it isn't an http or https URL of a host and nothing else
+ */
+export function parseTarget(options: EndpointOptions): Target {
+  const { name, url, serverName } = typeof options === "string" ? { url: options } : options;
+  const parsed = parseUrl(url);
+  const secure = parsed.protocol === "https:";
+  const host = parsed.hostname.replace(/^\[(.*)\]$/, "$1");
+  const port = parsed.port === "" ? (secure ? 443 : 80) : Number(parsed.port);
+  const address = isAddress(host);
+  return {
+    name: name ?? `${parsed.hostname}:${port}`,
+    host,
+    port,
+    secure,
+    serverName,
+    addresses: address ? [host] : isLocalhost(host) ? localhostAddresses : undefined,
+  };
+}
+
+function parseUrl(url: string): URL {
+  if (!/^https?:\/\//i.test(url)) {
+    const hint = url.includes("://") ? "only http and https are known" : `write "http://${url}" or "https://${url}"`;
+    throw new TypeError(`invalid endpoint "${url}": ${hint}`);
+  }
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (parsed === undefined) throw new TypeError(`invalid endpoint "${url}": not a URL`);
+  const extra = parsed.username !== "" || parsed.password !== "" || parsed.search !== "" || parsed.hash !== "";
+  if (extra || parsed.pathname !== "/") {
+    throw new TypeError(`invalid endpoint "${url}": only scheme, host and port may be given`);
+  }
+  if (parsed.port === "0") throw new TypeError(`invalid endpoint "${url}": port 0 can't be connected to`);
+  return parsed;
+}
+
+/** `URL` has already written every spelling of an IPv4 address as four decimal numbers, and put IPv6 into brackets. */
+export function isAddress(host: string): boolean {
+  return host.includes(":") || /^\d+\.\d+\.\d+\.\d+$/.test(host);
+}
+
+/** RFC 6761 section 6.3: these names are the loopback, so no resolver is asked. */
+function isLocalhost(host: string): boolean {
+  return host === "localhost" || host.endsWith(".localhost");
+}
+
+/**
+ * "localhost" is one server with two addresses, and most servers listen on one of them only. As two endpoints, every
+ * second call would meet a closed port; so it is one endpoint whose addresses are tried in turn.
+ */
+const localhostAddresses = ["127.0.0.1", "::1"] as const;
+
+/** "10.0.0.1:50051", "[::1]:50051". */
+export function hostPort(address: string, port: number): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}

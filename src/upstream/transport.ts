@@ -1,0 +1,188 @@
+/** Transport: opens one HTTP/2 connection to one endpoint. The only part that dials. */
+import { connect as connectTcp, type Socket } from "node:net";
+import {
+  checkServerIdentity,
+  connect as connectTls,
+  createSecureContext,
+  type SecureContext,
+  type TLSSocket,
+} from "node:tls";
+import type { ConnectionListener } from "../http2/api.ts";
+import { Http2Connection } from "../http2/connection.ts";
+import type { ErrorCode } from "../http2/errors.ts";
+import type { Http2Settings } from "../http2/settings.ts";
+import { hostPort, isAddress } from "./target.ts";
+
+/** TLS towards an upstream; every certificate and key as PEM text. */
+export interface UpstreamTls {
+  /** Who may sign the endpoints' certificates. Default: the authorities the runtime trusts. */
+  readonly ca?: string;
+  /** Our own certificate chain, for servers that ask for one; with `key`. */
+  readonly cert?: string;
+  readonly key?: string;
+  /** Name for SNI, and which certificates must have. Default: the host of each endpoint's URL. */
+  readonly serverName?: string;
+}
+
+/** Where and how to connect. */
+export interface DialOptions {
+  /** Tried one after the other until one connects; `timeoutMs` is for all of them together. */
+  readonly addresses: readonly string[];
+  readonly port: number;
+  /** Undefined for cleartext with prior knowledge (RFC 9113 section 3.3). */
+  readonly tls: DialTls | undefined;
+  /** Milliseconds until the peer's first SETTINGS must have come. */
+  readonly timeoutMs: number;
+  readonly http2: Partial<Http2Settings> | undefined;
+}
+
+export interface DialTls {
+  readonly context: SecureContext | undefined;
+  /** The name the certificate must have, and SNI unless it is an address, which SNI can't carry (RFC 6066 section 3). */
+  readonly serverName: string;
+}
+
+/** What the one who dials is told: first `onOpen` or `onFailed`; the others only after `onOpen`. */
+export interface DialListener {
+  /** The peer's SETTINGS came: `room` is its true limit. */
+  onOpen(connection: Http2Connection): void;
+  /** Nothing comes after this. The message names addresses: it is for the log. */
+  onFailed(error: Error): void;
+  onRoom(): void;
+  onGoaway(code: ErrorCode): void;
+  onClose(error: Error | undefined): void;
+}
+
+/** Starts to connect; returns what gives up the attempt, after which the listener is told nothing of it. */
+export type Dial = (options: DialOptions, listener: DialListener) => () => void;
+
+/**
+ * Reads the certificates of an upstream, once for all its connections.
+ *
+ * @throws Error if one of them isn't PEM, or certificate and key don't belong together
+ */
+export function createTlsContext(tls: UpstreamTls): SecureContext {
+  const { ca, cert, key } = tls;
+  return createSecureContext({
+    minVersion: "TLSv1.2", // RFC 9113 section 9.2
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  });
+}
+
+/** Milliseconds of silence after which TCP itself asks whether the peer is there. */
+const tcpKeepaliveMs = 60_000;
+
+/** Opens a TCP or TLS socket and an HTTP/2 connection over it. The listener is never called before this returns. */
+export const dial: Dial = (options, listener) => new Attempt(options, listener).start();
+
+/** One attempt to connect, over all addresses. */
+class Attempt {
+  readonly #options: DialOptions;
+  readonly #listener: DialListener;
+  readonly #timer: ReturnType<typeof setTimeout>;
+  #next = 0;
+  #socket: Socket | TLSSocket | undefined;
+  #connection: Http2Connection | undefined;
+  #state: "connecting" | "open" | "over" = "connecting";
+
+  constructor(options: DialOptions, listener: DialListener) {
+    this.#options = options;
+    this.#listener = listener;
+    this.#timer = setTimeout(
+      () => this.#fail(new Error(`no answer within ${options.timeoutMs} ms`)),
+      options.timeoutMs,
+    );
+  }
+
+  start(): () => void {
+    this.#tryNext();
+    return () => this.#end();
+  }
+
+  #tryNext(): void {
+    const { addresses, port, tls } = this.#options;
+    const host = addresses[this.#next++]!;
+    const socket = tls === undefined ? connectTcp({ host, port, noDelay: true }) : this.#connectTls(host, port, tls);
+    const failed = (error: Error) => {
+      socket.destroy();
+      if (this.#socket === socket) this.#socketFailed(error);
+    };
+    const closed = () => failed(new Error("closed during the handshake"));
+    socket.on("error", failed);
+    socket.on("close", closed);
+    socket.once(tls === undefined ? "connect" : "secureConnect", () => {
+      socket.off("close", closed);
+      socket.off("error", failed);
+      if (this.#socket === socket) this.#connected(socket);
+    });
+    this.#socket = socket;
+  }
+
+  #connectTls(host: string, port: number, { context, serverName }: DialTls): TLSSocket {
+    return connectTls({
+      host,
+      port,
+      ...(context === undefined ? {} : { secureContext: context }),
+      ...(isAddress(serverName) ? {} : { servername: serverName }),
+      ALPNProtocols: ["h2"],
+      checkServerIdentity: (_host, certificate) => checkServerIdentity(serverName, certificate),
+    });
+  }
+
+  #connected(socket: Socket | TLSSocket): void {
+    socket.setNoDelay(true); // small frames are gathered by the connection: Nagle would only delay them
+    socket.setKeepAlive(true, tcpKeepaliveMs);
+    if ("alpnProtocol" in socket && this.#options.tls !== undefined && socket.alpnProtocol !== "h2") {
+      socket.on("error", () => {});
+      this.#fail(new Error(`the server did not choose h2 by ALPN, but ${socket.alpnProtocol || "nothing"}`));
+      return;
+    }
+    const listener: ConnectionListener = {
+      onReady: () => this.#ready(),
+      onRoom: () => {
+        if (this.#state === "open") this.#listener.onRoom();
+      },
+      onGoaway: (code) => {
+        if (this.#state === "open") this.#listener.onGoaway(code);
+        else this.#fail(new Error(`GOAWAY ${code} in place of SETTINGS`));
+      },
+      onClose: (error) => {
+        if (this.#state === "open") this.#listener.onClose(error);
+        else this.#fail(error ?? new Error("closed before its SETTINGS came"));
+        this.#state = "over";
+      },
+    };
+    this.#connection = new Http2Connection(socket, { role: "client", settings: this.#options.http2 ?? {}, listener });
+  }
+
+  #ready(): void {
+    if (this.#state !== "connecting") return;
+    clearTimeout(this.#timer);
+    this.#state = "open";
+    this.#listener.onOpen(this.#connection!);
+  }
+
+  /** A socket that never became a connection: the next address may do. */
+  #socketFailed(error: Error): void {
+    if (this.#state !== "connecting") return;
+    if (this.#next < this.#options.addresses.length) this.#tryNext();
+    else this.#fail(error);
+  }
+
+  #fail(error: Error): void {
+    if (this.#state !== "connecting") return;
+    this.#end();
+    const where = this.#options.addresses.map((address) => hostPort(address, this.#options.port)).join(", ");
+    this.#listener.onFailed(new Error(`${where}: ${error.message}`, { cause: error }));
+  }
+
+  #end(): void {
+    if (this.#state !== "connecting") return;
+    this.#state = "over";
+    clearTimeout(this.#timer);
+    if (this.#connection === undefined) this.#socket?.destroy();
+    else this.#connection.destroy();
+  }
+}

@@ -1,0 +1,277 @@
+/** Upstream: a named group of endpoints that calls are spread over. */
+import type { Call } from "../call.ts";
+import type { Http2Settings } from "../http2/settings.ts";
+import type { Log } from "../observe/log.ts";
+import type { Balance } from "./balance.ts";
+import { roundRobin } from "./balance.ts";
+import { type Lookup, lookupAddresses } from "./discovery.ts";
+import { Endpoint, type EndpointOwner } from "./endpoint.ts";
+import { EndpointSet } from "./endpoint-set.ts";
+import { type EndpointOptions, hostPort, parseTarget, type Target } from "./target.ts";
+import { createTlsContext, type Dial, dial, type UpstreamTls } from "./transport.ts";
+import { type CancelWait, type Pending, unavailable, type Waiter } from "./waiter.ts";
+
+export interface UpstreamOptions {
+  /** What logs call it. */
+  readonly name: string;
+  /** At least one. Every address of a host name is an endpoint of its own. */
+  readonly endpoints: readonly EndpointOptions[];
+  /** Default: `roundRobin()`. */
+  readonly balance?: Balance;
+  /** For endpoints with an https URL. */
+  readonly tls?: UpstreamTls;
+  /** Milliseconds for TCP, TLS and the peer's first SETTINGS together. Default 5 s, as Envoy. */
+  readonly connectTimeoutMs?: number;
+  /** Connections per endpoint, opened only as the peer's MAX_CONCURRENT_STREAMS makes them necessary. Default 4. */
+  readonly maxConnections?: number;
+  /** Calls per endpoint that may wait for room; one more is answered `unavailable`. Default 1,024, as Envoy. */
+  readonly maxPending?: number;
+  /** RST_STREAM frames sent on a connection before another takes its place. Default 500, half of nghttp2's limit. */
+  readonly maxResetsPerConnection?: number;
+  /** Settings of its HTTP/2 connections where they differ from the defaults. */
+  readonly http2?: Partial<Http2Settings>;
+  readonly log?: Log;
+}
+
+export interface Upstream {
+  readonly name: string;
+  /** All of them, whatever their state; names that were never resolved have none yet. */
+  readonly endpoints: readonly Endpoint[];
+  /**
+   * Finds a connection with room for one more stream and tells the waiter: at once, before this returns, where an endpoint
+   * has one; else when there is one. An endpoint that can't be reached is replaced by another, each at most once per call.
+   *
+   * @param avoid an endpoint that has just turned this call away; taken only if there is no other
+   * @returns what takes the waiter out again, or undefined if it has already been told
+   */
+  acquire(call: Call, waiter: Waiter, avoid?: Endpoint): CancelWait | undefined;
+  /** Takes no more calls; streams that are open may end. */
+  close(): void;
+}
+
+/** What reaches the outside world: replaced in tests. */
+export interface UpstreamParts {
+  readonly dial: Dial;
+  readonly lookup: Lookup;
+}
+
+/**
+ * Creates an upstream. Nothing is connected to or resolved before the first call.
+ *
+ * @throws TypeError naming the value, if an endpoint isn't a URL, a limit isn't a positive number, or TLS settings don't fit
+ */
+export function createUpstream(options: UpstreamOptions, parts: Partial<UpstreamParts> = {}): Upstream {
+  return new EndpointGroup(options, { dial, lookup: lookupAddresses, ...parts });
+}
+
+const defaults = { connectTimeoutMs: 5_000, maxConnections: 4, maxPending: 1_024, maxResetsPerConnection: 500 };
+
+type Limits = typeof defaults;
+
+class EndpointGroup implements Upstream, EndpointOwner {
+  readonly name: string;
+  readonly #balance: Balance;
+  readonly #set: EndpointSet;
+  /** Those that calls should go to. Made anew only when one of them comes or goes. */
+  #ready: readonly Endpoint[] = [];
+  /** Endpoints that failed and may be connected to again. */
+  readonly #due = new Set<Endpoint>();
+  /** Calls that wait for the first answer of a resolver. */
+  readonly #parked = new Set<Pending>();
+  /** The next call finds something to do first: endpoints are due, or names aren't being watched. */
+  #chores = false;
+  #closed = false;
+
+  constructor(options: UpstreamOptions, parts: UpstreamParts) {
+    const targets = options.endpoints.map(parseTarget);
+    checkOptions(options, targets);
+    const limits = limitsOf(options);
+    this.name = options.name;
+    this.#balance = options.balance ?? roundRobin();
+    this.#set = new EndpointSet({
+      upstream: options.name,
+      targets,
+      create: endpointFactory({ options, limits, dial: parts.dial, owner: this, targets }),
+      lookup: parts.lookup,
+      timeoutMs: limits.connectTimeoutMs,
+      log: options.log,
+      onChange: () => this.#changed(),
+    });
+    this.#changed();
+  }
+
+  get endpoints(): readonly Endpoint[] {
+    return this.#set.endpoints;
+  }
+
+  // The path of nearly every call: no promise, no closure, nothing allocated.
+  acquire(call: Call, waiter: Waiter, avoid?: Endpoint): CancelWait | undefined {
+    this.#set.markUsed();
+    if (this.#chores) this.#doChores();
+    const ready = this.#ready;
+    if (ready.length === 0) return this.#wait(call, waiter, avoid, undefined);
+    const endpoint = ready[this.#balance.pick(ready, call)]!;
+    if (endpoint === avoid) return this.#wait(call, waiter, avoid, undefined);
+    const connection = endpoint.connection();
+    if (connection === undefined) return this.#wait(call, waiter, avoid, endpoint);
+    waiter.onConnection(connection, endpoint);
+    return undefined;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#set.close();
+    this.#changed();
+  }
+
+  onAvailable(): void {
+    this.#ready = this.#set.endpoints.filter((endpoint) => endpoint.available);
+  }
+
+  onDue(endpoint: Endpoint): void {
+    if (!this.#set.endpoints.includes(endpoint)) return;
+    this.#due.add(endpoint);
+    this.#chores = true;
+  }
+
+  onReturned(endpoint: Endpoint, pending: readonly Pending[], error: Error): void {
+    this.#set.refresh(); // its address may be out of date
+    for (const one of pending) {
+      if (one.done) continue;
+      one.tried.push(endpoint);
+      this.#place(one, this.#choose(one), error);
+    }
+  }
+
+  #doChores(): void {
+    this.#chores = false;
+    this.#set.watch();
+    for (const endpoint of this.#due) endpoint.connect();
+    this.#due.clear();
+  }
+
+  /** Endpoints came or went, or a resolver has answered. */
+  #changed(): void {
+    this.onAvailable();
+    if (this.#set.dormant) this.#chores = true;
+    const parked = [...this.#parked];
+    this.#parked.clear();
+    for (const pending of parked) this.#place(pending, this.#choose(pending), undefined);
+  }
+
+  #wait(call: Call, waiter: Waiter, avoid: Endpoint | undefined, chosen: Endpoint | undefined): CancelWait | undefined {
+    const pending: Pending = { call, waiter, avoid, tried: [], endpoint: undefined, done: false };
+    this.#place(pending, chosen ?? this.#choose(pending), undefined);
+    if (pending.done) return undefined;
+    return () => {
+      pending.done = true;
+      pending.endpoint?.remove(pending);
+      this.#parked.delete(pending);
+    };
+  }
+
+  #place(pending: Pending, endpoint: Endpoint | undefined, error: Error | undefined): void {
+    if (endpoint === undefined) {
+      if (this.#closed) refuse(pending, "closed", error);
+      else if (pending.tried.length === 0 && this.#set.resolving) this.#parked.add(pending);
+      else if (pending.tried.length > 0) refuse(pending, "connection failed", error);
+      else refuse(pending, "no endpoint", this.#set.error);
+      return;
+    }
+    const connection = endpoint.connection();
+    if (connection !== undefined) {
+      pending.done = true;
+      pending.waiter.onConnection(connection, endpoint);
+    } else if (!endpoint.enqueue(pending)) {
+      refuse(
+        pending,
+        "too many calls waiting",
+        new Error(`${endpoint.pendingCount} calls wait for ${endpoint.address}`),
+      );
+    }
+  }
+
+  /**
+   * Where a call goes that found no room at once, or whose endpoint failed: to one that is well; else to one that isn't in
+   * backoff or is being connected to. Only a call that hasn't tried any goes to one in backoff: a single attempt, at once,
+   * which all calls of that moment share.
+   */
+  #choose(pending: Pending): Endpoint | undefined {
+    const { call, avoid, tried } = pending;
+    const left = this.#set.endpoints.filter((endpoint) => endpoint.state !== "closed" && !tried.includes(endpoint));
+    const well = left.filter((endpoint) => endpoint.available);
+    const others = well.filter((endpoint) => endpoint !== avoid);
+    const first = tried.length === 0;
+    const worthIt = left.filter((endpoint) => !endpoint.inBackoff || (first && endpoint.connecting));
+    const among = [others, well, worthIt, first ? left : []].find((some) => some.length > 0);
+    return among?.[this.#balance.pick(among, call)];
+  }
+}
+
+function refuse(pending: Pending, reason: string, cause: Error | undefined): void {
+  pending.done = true;
+  pending.waiter.onUnavailable(unavailable(reason, cause));
+}
+
+/** Endpoints of one upstream differ in name and address only. */
+function endpointFactory({
+  options,
+  limits,
+  dial,
+  owner,
+  targets,
+}: {
+  options: UpstreamOptions;
+  limits: Limits;
+  dial: Dial;
+  owner: EndpointOwner;
+  targets: readonly Target[];
+}): (target: Target, addresses: readonly string[]) => Endpoint {
+  const { tls, http2, log } = options;
+  const context = targets.some(({ secure }) => secure) ? createTlsContext(tls ?? {}) : undefined;
+  return (target, addresses) => {
+    const { port, secure } = target;
+    const serverName = target.serverName ?? tls?.serverName ?? target.host;
+    return new Endpoint({
+      name: target.name,
+      address: hostPort(addresses.length === 1 ? addresses[0]! : target.host, port),
+      limits,
+      dial,
+      dialOptions: {
+        addresses,
+        port,
+        tls: secure ? { context, serverName } : undefined,
+        timeoutMs: limits.connectTimeoutMs,
+        http2,
+      },
+      owner,
+      upstream: options.name,
+      log,
+    });
+  };
+}
+
+function limitsOf(options: UpstreamOptions): Limits {
+  const limits = { ...defaults };
+  for (const key of Object.keys(defaults) as (keyof Limits)[]) {
+    const value = options[key];
+    if (value === undefined) continue;
+    if (!Number.isFinite(value) || value <= 0) {
+      throw new TypeError(`upstream "${options.name}": ${key} must be more than 0, not ${value}`);
+    }
+    limits[key] = value;
+  }
+  return limits;
+}
+
+function checkOptions({ name, tls }: UpstreamOptions, targets: readonly Target[]): void {
+  if (targets.length === 0) throw new TypeError(`upstream "${name}" has no endpoints`);
+  if (tls === undefined) return;
+  if (!targets.some(({ secure }) => secure)) {
+    throw new TypeError(`upstream "${name}" has tls settings, but none of its endpoints is https`);
+  }
+  if ((tls.cert === undefined) !== (tls.key === undefined)) {
+    throw new TypeError(`upstream "${name}": tls.cert and tls.key belong together`);
+  }
+}

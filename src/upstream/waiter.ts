@@ -1,0 +1,35 @@
+/** Waiter: who asks an upstream for a connection, and is told now or later. */
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { Call } from "../call.ts";
+import type { Http2Connection } from "../http2/connection.ts";
+import type { Endpoint } from "./endpoint.ts";
+
+/** Told exactly once, unless it was taken out of the queue before. */
+export interface Waiter {
+  /** The connection has room for one stream now: it is to be opened before this returns, or not at all. */
+  onConnection(connection: Http2Connection, endpoint: Endpoint): void;
+  /** No endpoint could be reached. The message may go to the caller; `cause` names addresses and is for the log. */
+  onUnavailable(error: ConnectError): void;
+}
+
+/** Takes a waiter out of the queue; nothing is told to it afterwards. Does nothing the second time. */
+export type CancelWait = () => void;
+
+/** A waiter for which no connection had room at once. */
+export interface Pending {
+  readonly call: Call;
+  readonly waiter: Waiter;
+  /** Taken only if there is no other: it has just turned this call away. */
+  readonly avoid: Endpoint | undefined;
+  /** Endpoints that couldn't be reached for this call: each is asked once. */
+  readonly tried: Endpoint[];
+  /** Whose queue it is in. */
+  endpoint: Endpoint | undefined;
+  /** It has been told, or was taken out. */
+  done: boolean;
+}
+
+/** The answer to a call that reaches nobody. Callers are told no names or addresses; these are in the cause. */
+export function unavailable(reason: string, cause?: unknown): ConnectError {
+  return new ConnectError(`upstream unavailable: ${reason}`, Code.Unavailable, undefined, undefined, cause);
+}
