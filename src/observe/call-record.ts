@@ -1,0 +1,18 @@
+/** What is known of a call once it is over: one line of the access log, one sample of a metric. */
+import type { Call } from "../call.ts";
+
+export interface CallRecord {
+  readonly call: Call;
+  /** gRPC status: 0 is success; numbers gRPC doesn't know are kept. */
+  readonly status: number;
+  /** The status message the caller got, decoded. */
+  readonly message?: string;
+  /** Name or address of the endpoint that answered; undefined where none was reached. */
+  readonly endpoint?: string;
+  /** Bytes of the request's body, message prefixes included. */
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  readonly durationMs: number;
+  /** For the log alone, never sent: what went wrong, with addresses. */
+  readonly detail?: string;
+}
