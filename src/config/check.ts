@@ -1,0 +1,181 @@
+/** What a schema can't say of a configuration: that its parts fit together. Works on each part that is sound by itself. */
+import type { z } from "zod";
+import type { Problem } from "./problem.ts";
+import { kindOf } from "./scalar.ts";
+import { type Listener, listener, type RouteConfig, route, type UpstreamConfig, upstream } from "./schema.ts";
+import type { Path, Source } from "./source.ts";
+import { suggestion } from "./suggest.ts";
+
+/** A part of the file with its place. */
+export interface Part<T> {
+  readonly path: Path;
+  readonly value: T;
+}
+
+/** The parts that the schema finds no fault with; one bad part must not hide the problems of the others. */
+export interface Parts {
+  readonly listeners: readonly Part<Listener>[];
+  readonly upstreams: readonly Part<UpstreamConfig>[];
+  readonly routes: readonly Part<RouteConfig>[];
+}
+
+export function partsOf(source: Source): Parts {
+  return {
+    listeners: soundParts(source, "listeners", listener),
+    upstreams: soundParts(source, "upstreams", upstream),
+    routes: soundParts(source, "routes", route),
+  };
+}
+
+function soundParts<T>(source: Source, key: string, schema: z.ZodType<T>): Part<T>[] {
+  return rawParts(source, key).flatMap(({ path, value }) => {
+    const result = schema.safeParse(value);
+    return result.success ? [{ path, value: result.data }] : [];
+  });
+}
+
+/** The items of a list or of a map at the top of the file, sound or not. */
+export function rawParts(source: Source, key: string): Part<unknown>[] {
+  const parts = isMap(source.value) ? source.value[key] : undefined;
+  if (Array.isArray(parts)) return parts.map((value, index) => ({ path: [key, index], value }));
+  return isMap(parts) ? Object.entries(parts).map(([name, value]) => ({ path: [key, name], value })) : [];
+}
+
+export function isMap(value: unknown): value is Record<string, unknown> {
+  return kindOf(value) === "a map";
+}
+
+/** Everything that makes the file unusable although its shape is right. */
+export function crossProblems(source: Source, parts: Parts): Problem[] {
+  return [
+    ...repeatedAddresses(source, parts.listeners),
+    ...parts.upstreams.flatMap((part) => upstreamProblems(source, part)),
+    ...rawParts(source, "routes").flatMap((part) => routeProblems(source, part)),
+  ];
+}
+
+function repeatedAddresses(source: Source, listeners: readonly Part<Listener>[]): Problem[] {
+  return repeated(
+    listeners.filter(({ value }) => !value.address.endsWith(":0")),
+    (part) => part.value.address,
+  ).map((part) => source.problem([...part.path, "address"], `address ${part.value.address} is listened on twice`));
+}
+
+/** Those whose key an earlier one has too. */
+function repeated<T>(items: readonly T[], keyOf: (item: T) => string): T[] {
+  return items.filter((item, index) => items.findIndex((other) => keyOf(other) === keyOf(item)) < index);
+}
+
+function upstreamProblems(source: Source, { path, value }: Part<UpstreamConfig>): Problem[] {
+  const endpoints = value.endpoints.map((endpoint, index) => {
+    const at = [...path, "endpoints", index];
+    if (typeof endpoint === "string")
+      return { at, urlAt: at, url: endpoint, name: nameOf(endpoint), serverName: undefined };
+    const { name, url, server_name: serverName } = endpoint;
+    return {
+      at: [...at, name === undefined ? "url" : "name"],
+      urlAt: [...at, "url"],
+      url,
+      name: name ?? nameOf(url),
+      serverName,
+    };
+  });
+  const problems = repeated(endpoints, (endpoint) => endpoint.name).map((endpoint) =>
+    source.problem(endpoint.at, `endpoint "${endpoint.name}" is given twice`, { hint: "each needs a name of its own" }),
+  );
+  for (const { url, urlAt, serverName } of endpoints) {
+    const secure = url.toLowerCase().startsWith("https:");
+    const hint = `did you mean "${url.replace(/^http:/i, "https:")}"?`;
+    if (!secure && value.tls !== undefined) {
+      problems.push(
+        source.problem(urlAt, `upstream "${String(path.at(-1))}" has tls, but this endpoint is cleartext`, { hint }),
+      );
+    } else if (!secure && serverName !== undefined) {
+      problems.push(source.problem(urlAt, "server_name is for TLS, but this endpoint is cleartext", { hint }));
+    }
+  }
+  const { cert, key } = value.tls ?? {};
+  if ((cert === undefined) !== (key === undefined)) {
+    const [given, other] = cert === undefined ? ["key", "cert"] : ["cert", "key"];
+    problems.push(source.problem([...path, "tls", given], `"${given}" needs "${other}" beside it`, { part: "key" }));
+  }
+  return problems;
+}
+
+/** What an endpoint without a name is called: host and port. */
+function nameOf(url: string): string {
+  const { protocol, hostname, port } = new URL(url);
+  return `${hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
+}
+
+function routeProblems(source: Source, { path, value }: Part<unknown>): Problem[] {
+  if (!isMap(value)) return [];
+  const problems: Problem[] = [];
+  const answers = ["to", "refuse"].filter((key) => key in value);
+  if (answers.length === 0) problems.push(source.problem(path, "a route needs to or refuse"));
+  if (answers.length > 1) {
+    problems.push(source.problem([...path, "refuse"], "a route has either to or refuse, not both", { part: "key" }));
+  }
+  if ("refuse" in value) {
+    for (const key of ["rewrite", "add_headers", "remove_headers", "timeout"]) {
+      if (key in value)
+        problems.push(source.problem([...path, key], `"${key}" means nothing beside refuse`, { part: "key" }));
+    }
+  }
+  const match = isMap(value.match) ? value.match : {};
+  problems.push(...repeatedHeaders(source, { path: [...path, "add_headers"], value: value.add_headers }));
+  problems.push(...headerMatchProblems(source, { path: [...path, "match", "headers"], value: match.headers }));
+  if (typeof value.to === "string" && value.to !== "") {
+    const names = rawParts(source, "upstreams").map((upstream) => String(upstream.path[1]));
+    if (!names.includes(value.to)) {
+      const hint = names.length === 0 ? "the file has no upstreams" : suggestion(value.to, names);
+      problems.push(source.problem([...path, "to"], `unknown upstream "${value.to}"`, { hint }));
+    }
+  }
+  return problems;
+}
+
+/** Names that differ in case only are one header. */
+function repeatedHeaders(source: Source, { path, value }: Part<unknown>): Problem[] {
+  const names = isMap(value) ? Object.keys(value) : [];
+  return repeated(names, (name) => name.toLowerCase()).map((name) =>
+    source.problem([...path, name], `header "${name.toLowerCase()}" is given twice`, { part: "key" }),
+  );
+}
+
+function headerMatchProblems(source: Source, { path, value }: Part<unknown>): Problem[] {
+  const wrong = Object.entries(isMap(value) ? value : {}).filter(
+    ([, wanted]) => isMap(wanted) && "present" in wanted === "prefix" in wanted,
+  );
+  return [
+    ...repeatedHeaders(source, { path, value }),
+    ...wrong.map(([name]) => source.problem([...path, name], "a header is matched by either present or prefix")),
+  ];
+}
+
+/** What is no fault, but hardly meant. */
+export function warningsOf(source: Source, parts: Parts): Problem[] {
+  const used = new Set(parts.routes.map(({ value }) => value.to));
+  const unused = parts.upstreams.filter(({ path }) => !used.has(String(path[1])));
+  const all = parts.routes.findIndex(({ value }) => matchesAll(value));
+  const unreached = all === -1 ? [] : parts.routes.slice(all + 1);
+  return [
+    ...unused.map(({ path }) =>
+      source.problem(path, `no route leads to upstream "${String(path[1])}"`, { part: "key" }),
+    ),
+    ...unreached.map(({ path }) =>
+      source.problem(path, `this route is never reached: route ${all + 1} takes every call`),
+    ),
+  ];
+}
+
+function matchesAll({ match }: RouteConfig): boolean {
+  if (match === undefined) return true;
+  const { service, method, authority, headers } = match;
+  return (
+    (service === undefined || service === "*") &&
+    method === undefined &&
+    (authority === undefined || authority === "*") &&
+    Object.keys(headers ?? {}).length === 0
+  );
+}

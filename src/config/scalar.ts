@@ -1,0 +1,178 @@
+/** The words of the configuration that are more than strings: durations, sizes, addresses, URLs, patterns, header names. */
+import { z } from "zod";
+
+/** What a parser of one word found: its value, or what is wrong with it. */
+export type Parsed<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly message: string; readonly hint?: string };
+
+const right = <T>(value: T): Parsed<T> => ({ ok: true, value });
+const wrong = (message: string, hint?: string): Parsed<never> => ({
+  ok: false,
+  message,
+  ...(hint === undefined ? {} : { hint }),
+});
+
+/** "a list", "a string", 8080, ...: a value of the wrong type as a message names it. */
+export function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return "nothing";
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  if (Array.isArray(value)) return "a list";
+  return typeof value === "object" ? "a map" : `a ${typeof value}`;
+}
+
+/** The message of a schema for a value of the wrong type. */
+export function expected(what: string) {
+  return (issue: { readonly input: unknown }) => `expected ${what}, got ${kindOf(issue.input)}`;
+}
+
+/** A schema for a string that a parser reads. The hint travels in the issue's `params`. */
+export function scalar<T>(what: string, parse: (text: string) => Parsed<T>) {
+  return z.string({ error: expected(what) }).transform((text, context): T => {
+    const parsed = parse(text);
+    if (parsed.ok) return parsed.value;
+    context.addIssue({ code: "custom", message: parsed.message, params: { hint: parsed.hint } });
+    return z.NEVER;
+  });
+}
+
+const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
+
+/** "500ms", "10s", "1.5s", "1h30m" to milliseconds. */
+export function parseDuration(text: string): Parsed<number> {
+  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) {
+    const hint = /^\d+(\.\d+)?$/.test(text) ? `did you mean "${text}s"?` : "units are ms, s, m and h";
+    return wrong(`not a duration: "${text}"`, hint);
+  }
+  let ms = 0;
+  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) {
+    ms += Number(amount) * unitMs[unit as keyof typeof unitMs];
+  }
+  return right(ms);
+}
+
+/** Milliseconds as the configuration would say them: 300000 is "5m". */
+export function formatDuration(ms: number): string {
+  for (const unit of ["h", "m", "s"] as const)
+    if (ms > 0 && ms % unitMs[unit] === 0) return `${ms / unitMs[unit]}${unit}`;
+  return ms === 0 ? "0s" : `${ms}ms`;
+}
+
+/** "64KiB", "1MiB", "1024" to bytes. */
+export function parseSize(text: string): Parsed<number> {
+  const match = /^(\d+)(B|KiB|MiB|GiB)?$/.exec(text);
+  if (match === null) {
+    const hint = /^(\d+) ?([KMG])[iI]?[bB]?$/i.exec(text);
+    return wrong(
+      `not a size: "${text}"`,
+      hint === null ? "units are B, KiB, MiB and GiB" : `did you mean "${hint[1]}${hint[2]?.toUpperCase()}iB"?`,
+    );
+  }
+  return right(Number(match[1]) * 1024 ** ["B", "KiB", "MiB", "GiB"].indexOf(match[2] ?? "B"));
+}
+
+/** "127.0.0.1:8080", "[::1]:8080", "name:8080", ":8080" (all interfaces): kept as it is written. */
+export function parseAddress(text: string): Parsed<string> {
+  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^[\]:/\s]*)):(\d+)$/.exec(text);
+  if (match === null) return wrong(`not an address: "${text}"`, addressHint(text));
+  if (Number(match[3]) > 65_535) return wrong(`no such port: ${match[3]}`, "ports are 0 to 65535");
+  return right(text);
+}
+
+function addressHint(text: string): string {
+  const url = /^https?:\/\/([^/]+)/.exec(text);
+  if (url !== null) return `an address has no scheme: did you mean "${url[1]}"?`;
+  if (/^\d+$/.test(text)) return `did you mean "127.0.0.1:${text}", or ":${text}" for all interfaces?`;
+  if (/^[0-9a-fA-F]*:[0-9a-fA-F:]*:\d+$/.test(text)) return "an IPv6 address is written in brackets: [::1]:8080";
+  return 'write host:port, such as "127.0.0.1:8080"';
+}
+
+/** The URL of an endpoint: http (HTTP/2 in cleartext, prior knowledge) or https, a host, maybe a port, nothing else. */
+export function parseEndpointUrl(text: string): Parsed<string> {
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
+    return wrong(`not a URL: "${text}"`, `did you mean "http://${text.replace(/^\/*/, "")}"?`);
+  }
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    return wrong(`not a URL: "${text}"`, "write http://host:port or https://host:port");
+  }
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    return wrong(`unknown scheme "${url.protocol.slice(0, -1)}"`, "known: http (cleartext HTTP/2), https");
+  }
+  if (url.username !== "" || url.password !== "") return wrong("a URL of an endpoint can't carry a user or password");
+  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") {
+    return wrong(`a URL of an endpoint ends with the port: "${text}"`, `did you mean "${url.protocol}//${url.host}"?`);
+  }
+  return right(text);
+}
+
+/** RFC 9110 section 5.6.2. */
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+/** A header's name, in lower case. */
+export function parseHeaderName(text: string): Parsed<string> {
+  return token.test(text) ? right(text.toLowerCase()) : wrong(`not a header name: "${text}"`);
+}
+
+/** Headers that belong to the connection or to the call's protocol: adding or removing them would break calls. */
+const reserved = new Set(
+  "connection content-length content-type grpc-timeout host keep-alive proxy-connection te transfer-encoding upgrade".split(
+    " ",
+  ),
+);
+
+/** A header's name that a route may add or remove, in lower case. */
+export function parseChangeableHeaderName(text: string): Parsed<string> {
+  const name = parseHeaderName(text);
+  if (!name.ok || !reserved.has(name.value)) return name;
+  const hint = { host: "use rewrite: { authority: ... }", "grpc-timeout": "use timeout" }[name.value];
+  return wrong(`"${name.value}" can't be added or removed`, hint);
+}
+
+/** A header's value: printable ASCII, as gRPC wants it. */
+export function parseHeaderValue(text: string): Parsed<string> {
+  return /^[\x20-\x7e]*$/.test(text) ? right(text) : wrong(`not a header value: ${JSON.stringify(text)}`);
+}
+
+/** "acme.users.v1.UserService", "acme.*", "*". */
+export function parseServicePattern(text: string): Parsed<string> {
+  if (/^([^*/\s]+|[^*/\s]*\*)$/.test(text)) return right(text);
+  const hint = text.includes("/") ? "a method is matched by method: service/method" : '"*" may only be at the end';
+  return wrong(`not a service: "${text}"`, hint);
+}
+
+/** "acme.users.v1.UserService/Get", "acme.users.v1.UserService/*". */
+export function parseMethodPattern(text: string): Parsed<string> {
+  if (/^[^*/\s]+\/([^*/\s]+|[^*/\s]*\*)$/.test(text)) return right(text);
+  const hint = text.startsWith("/")
+    ? `did you mean "${text.slice(1)}"?`
+    : 'write service/method, such as "acme.users.v1.UserService/Get"';
+  return wrong(`not a method: "${text}"`, hint);
+}
+
+/** "api.example.com", "*.internal". */
+export function parseAuthorityPattern(text: string): Parsed<string> {
+  if (/^((\*\.)?[^*/\s]+|\*)$/.test(text)) return right(text);
+  return wrong(`not an authority: "${text}"`, 'write a name, or "*.name" for all names under it');
+}
+
+export const duration = scalar('a duration such as "10s"', parseDuration);
+
+/** A duration for which nothing makes no sense. */
+export const positiveDuration = duration.refine((ms) => ms > 0, { error: "must be more than 0" });
+
+/** Bytes, as a number or as "64KiB". */
+export const size = z.union([z.int().nonnegative(), scalar('a size such as 65536 or "64KiB"', parseSize)], {
+  error: expected('a size such as 65536 or "64KiB"'),
+});
+
+export const address = scalar('an address such as "127.0.0.1:8080"', parseAddress);
+export const endpointUrl = scalar('a URL such as "http://127.0.0.1:50051"', parseEndpointUrl);
+export const headerName = scalar("the name of a header", parseHeaderName);
+export const changeableHeaderName = scalar("the name of a header", parseChangeableHeaderName);
+export const headerValue = scalar("a string", parseHeaderValue);
+export const servicePattern = scalar("a string", parseServicePattern);
+export const methodPattern = scalar("a string", parseMethodPattern);
+export const authorityPattern = scalar("a string", parseAuthorityPattern);

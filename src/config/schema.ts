@@ -1,0 +1,158 @@
+/** The schema of the configuration file. Each object is a piece of its own; the JSON Schema for editors is made of it. */
+import { z } from "zod";
+import { errorNames } from "../wire/status.ts";
+import { limits } from "./limits.ts";
+import * as scalar from "./scalar.ts";
+
+const path = z.string().min(1);
+
+const listenerTls = z
+  .strictObject({
+    cert: path.describe("PEM file: the certificate, and those between it and its root."),
+    key: path.describe("PEM file: the certificate's private key."),
+    client_ca: path.optional().describe("PEM file: clients must show a certificate that one of these signed."),
+  })
+  .describe("Serves TLS (HTTP/2 by ALPN). Paths are relative to this file.");
+
+export const listener = z
+  .strictObject({
+    address: scalar.address.describe(
+      '"127.0.0.1:8080", "[::1]:8080", ":8080" (all interfaces); port 0 takes a free one.',
+    ),
+    tls: listenerTls.optional(),
+    limits: limits.optional(),
+  })
+  .describe("One port to listen on.");
+
+const namedEndpoint = z
+  .strictObject({
+    name: z.string().min(1).optional().describe("What logs call it. Default: host and port."),
+    url: scalar.endpointUrl.describe("http is HTTP/2 in cleartext with prior knowledge, https is TLS with ALPN."),
+    server_name: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("Name for SNI and for the certificate. Default: the URL's host."),
+  })
+  .describe("An endpoint with a name of its own.");
+
+const upstreamTls = z
+  .strictObject({
+    ca: path.optional().describe("PEM file: who may have signed the endpoints' certificates. Default: the system's."),
+    cert: path.optional().describe("PEM file: the certificate shown to the endpoints. With `key`."),
+    key: path.optional().describe("PEM file: that certificate's private key."),
+    server_name: z.string().min(1).optional().describe("Name for SNI and for the certificate, of all endpoints."),
+  })
+  .describe("How https endpoints are dialled. Paths are relative to this file.");
+
+export const upstream = z
+  .strictObject({
+    endpoints: z
+      .array(z.union([scalar.endpointUrl, namedEndpoint], { error: scalar.expected("a URL, or a map with url") }))
+      .min(1)
+      .describe("Where the service runs. A host name stands for every address it resolves to."),
+    protocols: z
+      .array(z.enum(["grpc"]))
+      .min(1)
+      .optional()
+      .describe("What the endpoints speak; a call in one of these passes verbatim. Default [grpc]."),
+    balance: z.enum(["round_robin"]).optional().describe("Who gets the next call. Default round_robin, per call."),
+    tls: upstreamTls.optional(),
+    connect_timeout: scalar.positiveDuration.optional().describe("Time for TCP and TLS to connect. Default 5s."),
+    max_connections: z.int().min(1).max(1_000).optional().describe("Connections to one endpoint. Default 4."),
+    max_pending: z
+      .int()
+      .min(1)
+      .max(1e6)
+      .optional()
+      .describe("Calls that may wait for a connection or a free stream; one more is refused. Default 1024."),
+    limits: limits.optional(),
+  })
+  .describe("A named group of endpoints that all serve the same.");
+
+const headerMatch = z.union(
+  [
+    z.string(),
+    z.strictObject({
+      present: z.boolean().optional().describe("true: any value will do. false: the header must be absent."),
+      prefix: z.string().min(1).optional().describe("What the value must begin with."),
+    }),
+  ],
+  { error: scalar.expected("a string (put a number in quotes), or a map with present or prefix") },
+);
+
+export const match = z
+  .strictObject({
+    service: scalar.servicePattern
+      .optional()
+      .describe('Full name of the service, "acme.users.v1.UserService"; "acme.*" is all that begins with "acme.".'),
+    method: scalar.methodPattern
+      .optional()
+      .describe('"acme.users.v1.UserService/Get"; "*" stands for any characters at the end.'),
+    authority: scalar.authorityPattern
+      .optional()
+      .describe('The :authority that the caller asks for; "*.internal" is any name under it.'),
+    headers: z
+      .record(scalar.headerName, headerMatch)
+      .optional()
+      .describe("Headers that the call must have: a value, { present: true } or { prefix: ... }."),
+  })
+  .describe("What a call must be for this route; everything that is given must fit. Default: every call.");
+
+const refuse = z
+  .strictObject({
+    code: z.enum(errorNames).describe("The gRPC status."),
+    message: z.string().optional().describe("The text that the caller gets."),
+  })
+  .describe("Answers with an error; nothing is called.");
+
+const rewrite = z
+  .strictObject({
+    authority: z.string().min(1).optional().describe("Replaces :authority. Default: the caller's."),
+    service: z.string().min(1).optional().describe("Replaces the name of the service; the method stays."),
+  })
+  .describe("What the endpoint gets in place of what the caller sent.");
+
+export const route = z
+  .strictObject({
+    match: match.optional(),
+    to: z.string().min(1).optional().describe("Name of the upstream that gets the call."),
+    refuse: refuse.optional(),
+    rewrite: rewrite.optional(),
+    add_headers: z
+      .record(scalar.changeableHeaderName, z.union([scalar.headerValue, z.array(scalar.headerValue).min(1)]))
+      .optional()
+      .describe("Headers added after the caller's own: a value, or a list of values."),
+    remove_headers: z.array(scalar.changeableHeaderName).optional().describe("Headers of the caller that don't pass."),
+    timeout: scalar.positiveDuration
+      .optional()
+      .describe("Time for the whole call, at most; a shorter deadline of the caller's counts."),
+  })
+  .describe("One rule of where calls go: to an upstream, or refused.");
+
+export const config = z
+  .strictObject({
+    listeners: z
+      .array(listener)
+      .min(1)
+      .optional()
+      .describe("Ports to listen on. Default: 127.0.0.1:8080 in cleartext."),
+    upstreams: z.record(z.string().min(1), upstream).optional().describe("Groups of endpoints, by name."),
+    routes: z.array(route).min(1).describe("Where calls go. The first that matches wins; no match is unimplemented."),
+    access_log: z
+      .enum(["auto", "pretty", "json", "off"])
+      .optional()
+      .describe("One line for each call. Default auto: pretty on a terminal, JSON lines otherwise."),
+    log_level: z.enum(["debug", "info", "warn", "error"]).optional().describe("What else is logged. Default info."),
+    drain_timeout: scalar.duration
+      .optional()
+      .describe("Time that calls have to finish after SIGTERM or SIGINT. Default 30s."),
+  })
+  .describe("Configuration of Manifold.");
+
+export type Listener = z.output<typeof listener>;
+export type UpstreamConfig = z.output<typeof upstream>;
+export type Match = z.output<typeof match>;
+export type RouteConfig = z.output<typeof route>;
+/** The file as it is read: durations in milliseconds, sizes in bytes, header names in lower case. */
+export type Config = z.output<typeof config>;

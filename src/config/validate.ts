@@ -1,0 +1,120 @@
+/** Holds a YAML file against the schema and turns what zod finds into problems with a place and a hint. */
+import { z } from "zod";
+import type { Problem } from "./problem.ts";
+import { kindOf } from "./scalar.ts";
+import { config } from "./schema.ts";
+import type { Path, Source } from "./source.ts";
+import { nearest, suggestion } from "./suggest.ts";
+
+type Issue = z.core.$ZodIssue;
+
+/** Every way in which the file isn't what the schema says. */
+export function schemaProblems(source: Source): Problem[] {
+  const result = config.safeParse(source.value, { error: messageOf });
+  if (result.success) return [];
+  const issues = result.error.issues.flatMap((issue) => innermost(issue, []));
+  return issues.flatMap((issue) => problemsOf(source, issue, issues));
+}
+
+const nounOf: Record<string, string> = {
+  array: "a list",
+  object: "a map",
+  record: "a map",
+  string: "a string",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+};
+
+/** The text of an issue, where the schema has none of its own. */
+function messageOf(issue: z.core.$ZodRawIssue): string | undefined {
+  switch (issue.code) {
+    case "invalid_type":
+      return `expected ${nounOf[issue.expected] ?? issue.expected}, got ${kindOf(issue.input)}`;
+    case "invalid_value":
+      return typeof issue.input === "string"
+        ? `unknown value "${issue.input}"`
+        : `expected one of ${issue.values.join(", ")}, got ${kindOf(issue.input)}`;
+    case "too_small":
+      return issue.origin === "number" || issue.origin === "int"
+        ? `must be at least ${issue.minimum}`
+        : "must not be empty";
+    case "too_big":
+      return `must be at most ${issue.maximum}`;
+    default:
+      return undefined;
+  }
+}
+
+/**
+ * A union's issue has those of each of its branches. Where all but one branch are of another type altogether, that one
+ * is what the writer meant, and its own issues say more.
+ */
+function innermost(issue: Issue, above: Path): Issue[] {
+  const path = [...above, ...issue.path];
+  if (issue.code === "invalid_union") {
+    const meant = issue.errors.filter(
+      (branch) => !branch.some((each) => each.code === "invalid_type" && each.path.length === 0),
+    );
+    if (meant.length === 1) return meant[0]!.flatMap((each) => innermost(each, path));
+  }
+  return [{ ...issue, path }];
+}
+
+function problemsOf(source: Source, issue: Issue, all: readonly Issue[]): Problem[] {
+  if (issue.code === "unrecognized_keys") {
+    const known = knownKeys(issue.path);
+    return issue.keys.map((key) =>
+      source.problem([...issue.path, key], `unknown key "${key}"`, { part: "key", hint: suggestion(key, known) }),
+    );
+  }
+  if (!source.has(issue.path)) return isMisspelt(issue.path, all) ? [] : [missing(source, issue.path)];
+  if (issue.code === "invalid_key") {
+    return issue.issues.map((inner) => source.problem(issue.path, inner.message, { part: "key", hint: hintOf(inner) }));
+  }
+  return [source.problem(issue.path, issue.message, { hint: hintOf(issue, valueAt(source.value, issue.path)) })];
+}
+
+function missing(source: Source, path: Path): Problem {
+  return source.problem(path.slice(0, -1), `missing key "${String(path.at(-1))}"`, { part: "key" });
+}
+
+/** A key that is missing because it is there with a slip of the pen: the unknown key's problem says it all. */
+function isMisspelt(path: Path, all: readonly Issue[]): boolean {
+  const [key, parent] = [String(path.at(-1)), path.slice(0, -1).join("\0")];
+  return all.some(
+    (issue) =>
+      issue.code === "unrecognized_keys" &&
+      issue.path.join("\0") === parent &&
+      issue.keys.some((unknown) => nearest(unknown, knownKeys(issue.path)) === key),
+  );
+}
+
+function hintOf(issue: Issue, value?: unknown): string | undefined {
+  if (issue.code === "custom") return issue.params?.hint as string | undefined;
+  if (issue.code === "invalid_value" && typeof value === "string") return suggestion(value, issue.values.map(String));
+  return undefined;
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce((at, step) => (at as Record<PropertyKey, unknown>)[step], value);
+}
+
+type JsonSchema = z.core.JSONSchema.JSONSchema;
+
+/** The keys that the schema knows at a path: looked up in its JSON form, which is plain data. */
+function knownKeys(path: Path): string[] {
+  let at: JsonSchema[] = [z.toJSONSchema(config, { io: "input" })];
+  for (const step of path) at = at.flatMap((schema) => branches(schema)).flatMap((schema) => below(schema, step));
+  return at.flatMap((schema) => branches(schema)).flatMap((schema) => Object.keys(schema.properties ?? {}));
+}
+
+function branches(schema: JsonSchema): JsonSchema[] {
+  return [schema, ...(schema.anyOf ?? [])];
+}
+
+function below(schema: JsonSchema, step: PropertyKey): JsonSchema[] {
+  const found =
+    typeof step === "number" ? schema.items : (schema.properties?.[String(step)] ?? schema.additionalProperties);
+  return typeof found === "object" && !Array.isArray(found) ? [found] : [];
+}

@@ -1,0 +1,487 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { loadConfig } from "../../src/config/load.ts";
+import { ConfigError } from "../../src/config/problem.ts";
+
+/** A configuration that is held in memory; files that it names come from test/config/tls. */
+function load(text: string) {
+  return loadConfig("manifold.yaml", (path) => (path === "manifold.yaml" ? text : pem(path)));
+}
+
+function pem(path: string): string {
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  if (!["tls.crt", "tls.key", "ca.crt"].includes(name)) throw Object.assign(new Error("not found"), { code: "ENOENT" });
+  return readFileSync(fileURLToPath(new URL(`tls/${name}`, import.meta.url)), "utf8");
+}
+
+function report(text: string): string {
+  try {
+    load(text);
+  } catch (error) {
+    if (error instanceof ConfigError) return `\n${error.message}\n`;
+    throw error;
+  }
+  throw new Error("the file was taken");
+}
+
+/** A file that is right but for the lines given. */
+const around = {
+  upstreams: "upstreams: { users: { endpoints: [http://10.0.0.1:50051] } }\n",
+  routes: "routes: [{ to: users }]\n",
+};
+
+describe("loadConfig()", () => {
+  it("reports every problem of a file at once, in the order of the lines", () => {
+    expect(
+      report(`
+listners: []
+listeners:
+  - address: 8080
+    limits: { max_frame_size: 12x, max_concurent_streams: 5 }
+  - adress: 127.0.0.1:80
+upstreams:
+  users:
+    endpoint: [http://10.0.0.1:50051]
+    balance: round-robin
+    connect_timeout: 10
+routes:
+  - match: { service: acme.UserService/Get, headers: { x-all: 1 } }
+    to: user
+  - refuse:
+      code: unavailble
+    timeout: 10x
+access_log: false
+`),
+    ).toMatchInlineSnapshot(`
+      "
+      manifold.yaml:2:1: unknown key "listners"
+         2 | listners: []
+           | ^^^^^^^^ did you mean "listeners"?
+
+      manifold.yaml:4:14: expected an address such as "127.0.0.1:8080", got 8080
+         4 |   - address: 8080
+           |              ^^^^
+
+      manifold.yaml:5:31: not a size: "12x"
+         5 |     limits: { max_frame_size: 12x, max_concurent_streams: 5 }
+           |                               ^^^ units are B, KiB, MiB and GiB
+
+      manifold.yaml:5:36: unknown key "max_concurent_streams"
+         5 |     limits: { max_frame_size: 12x, max_concurent_streams: 5 }
+           |                                    ^^^^^^^^^^^^^^^^^^^^^ did you mean "max_concurrent_streams"?
+
+      manifold.yaml:6:5: unknown key "adress"
+         6 |   - adress: 127.0.0.1:80
+           |     ^^^^^^ did you mean "address"?
+
+      manifold.yaml:9:5: unknown key "endpoint"
+         9 |     endpoint: [http://10.0.0.1:50051]
+           |     ^^^^^^^^ did you mean "endpoints"?
+
+      manifold.yaml:10:14: unknown value "round-robin"
+        10 |     balance: round-robin
+           |              ^^^^^^^^^^^ did you mean "round_robin"?
+
+      manifold.yaml:11:22: expected a duration such as "10s", got 10
+        11 |     connect_timeout: 10
+           |                      ^^
+
+      manifold.yaml:13:23: not a service: "acme.UserService/Get"
+        13 |   - match: { service: acme.UserService/Get, headers: { x-all: 1 } }
+           |                       ^^^^^^^^^^^^^^^^^^^^ a method is matched by method: service/method
+
+      manifold.yaml:13:63: expected a string (put a number in quotes), or a map with present or prefix, got 1
+        13 |   - match: { service: acme.UserService/Get, headers: { x-all: 1 } }
+           |                                                               ^
+
+      manifold.yaml:14:9: unknown upstream "user"
+        14 |     to: user
+           |         ^^^^ did you mean "users"?
+
+      manifold.yaml:16:13: unknown value "unavailble"
+        16 |       code: unavailble
+           |             ^^^^^^^^^^ did you mean "unavailable"?
+
+      manifold.yaml:17:5: "timeout" means nothing beside refuse
+        17 |     timeout: 10x
+           |     ^^^^^^^
+
+      manifold.yaml:17:14: not a duration: "10x"
+        17 |     timeout: 10x
+           |              ^^^ units are ms, s, m and h
+
+      manifold.yaml:18:13: expected one of auto, pretty, json, off, got false
+        18 | access_log: false
+           |             ^^^^^
+      "
+    `);
+  });
+
+  it("reports values of each kind with what is wrong and what was meant", () => {
+    expect(
+      report(`
+listeners:
+  - address: http://localhost:80
+  - address: 1:2:3:80
+  - address: "8080"
+  - address: 127.0.0.1:99999
+  - address: 127.0.0.1:80
+    limits: { max_frame_size: 1KiB, initial_window_size: 64k, resets_per_second: 0, max_header_fields: 1.5 }
+upstreams:
+  users:
+    endpoints:
+      - 10.0.0.1:50051
+      - grpc://10.0.0.1:50051
+      - http://10.0.0.1:50051/path
+      - http://me:pass@10.0.0.1:50051
+      - 5
+      - { nam: a, url: http://10.0.0.2 }
+    max_connections: 0
+    connect_timeout: 0s
+  empty: { endpoints: [] }
+routes:
+  - match: { method: /acme.S/Get, authority: "a.*.b" }
+    to: users
+    add_headers: { Host: a, x-é: b, x-ok: "\\u0001", x-esc: "\u0001" }
+    remove_headers: [te, "x y"]
+drain_timeout: 30
+log_level:
+`),
+    ).toMatchInlineSnapshot(`
+      "
+      manifold.yaml:3:14: not an address: "http://localhost:80"
+         3 |   - address: http://localhost:80
+           |              ^^^^^^^^^^^^^^^^^^^ an address has no scheme: did you mean "localhost:80"?
+
+      manifold.yaml:4:14: not an address: "1:2:3:80"
+         4 |   - address: 1:2:3:80
+           |              ^^^^^^^^ an IPv6 address is written in brackets: [::1]:8080
+
+      manifold.yaml:5:14: not an address: "8080"
+         5 |   - address: "8080"
+           |              ^^^^^^ did you mean "127.0.0.1:8080", or ":8080" for all interfaces?
+
+      manifold.yaml:6:14: no such port: 99999
+         6 |   - address: 127.0.0.1:99999
+           |              ^^^^^^^^^^^^^^^ ports are 0 to 65535
+
+      manifold.yaml:8:31: out of range: from 16384 to 16777215 bytes
+         8 |     limits: { max_frame_size: 1KiB, initial_window_size: 64k, resets_per_second: 0, max_header_fields: 1.5 }
+           |                               ^^^^
+
+      manifold.yaml:8:58: not a size: "64k"
+         8 |     limits: { max_frame_size: 1KiB, initial_window_size: 64k, resets_per_second: 0, max_header_fields: 1.5 }
+           |                                                          ^^^ did you mean "64KiB"?
+
+      manifold.yaml:8:82: must be at least 1
+         8 |     limits: { max_frame_size: 1KiB, initial_window_size: 64k, resets_per_second: 0, max_header_fields: 1.5 }
+           |                                                                                  ^
+
+      manifold.yaml:8:104: expected a whole number, got 1.5
+         8 |     limits: { max_frame_size: 1KiB, initial_window_size: 64k, resets_per_second: 0, max_header_fields: 1.5 }
+           |                                                                                                        ^^^
+
+      manifold.yaml:12:9: not a URL: "10.0.0.1:50051"
+        12 |       - 10.0.0.1:50051
+           |         ^^^^^^^^^^^^^^ did you mean "http://10.0.0.1:50051"?
+
+      manifold.yaml:13:9: unknown scheme "grpc"
+        13 |       - grpc://10.0.0.1:50051
+           |         ^^^^^^^^^^^^^^^^^^^^^ known: http (cleartext HTTP/2), https
+
+      manifold.yaml:14:9: a URL of an endpoint ends with the port: "http://10.0.0.1:50051/path"
+        14 |       - http://10.0.0.1:50051/path
+           |         ^^^^^^^^^^^^^^^^^^^^^^^^^^ did you mean "http://10.0.0.1:50051"?
+
+      manifold.yaml:15:9: a URL of an endpoint can't carry a user or password
+        15 |       - http://me:pass@10.0.0.1:50051
+           |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+      manifold.yaml:16:9: expected a URL, or a map with url, got 5
+        16 |       - 5
+           |         ^
+
+      manifold.yaml:17:11: unknown key "nam"
+        17 |       - { nam: a, url: http://10.0.0.2 }
+           |           ^^^ did you mean "name"?
+
+      manifold.yaml:18:22: must be at least 1
+        18 |     max_connections: 0
+           |                      ^
+
+      manifold.yaml:19:22: must be more than 0
+        19 |     connect_timeout: 0s
+           |                      ^^
+
+      manifold.yaml:20:23: must not be empty
+        20 |   empty: { endpoints: [] }
+           |                       ^^
+
+      manifold.yaml:22:22: not a method: "/acme.S/Get"
+        22 |   - match: { method: /acme.S/Get, authority: "a.*.b" }
+           |                      ^^^^^^^^^^^ did you mean "acme.S/Get"?
+
+      manifold.yaml:22:46: not an authority: "a.*.b"
+        22 |   - match: { method: /acme.S/Get, authority: "a.*.b" }
+           |                                              ^^^^^^^ write a name, or "*.name" for all names under it
+
+      manifold.yaml:24:20: "host" can't be added or removed
+        24 |     add_headers: { Host: a, x-é: b, x-ok: "\\u0001", x-esc: "�" }
+           |                    ^^^^ use rewrite: { authority: ... }
+
+      manifold.yaml:24:29: not a header name: "x-é"
+        24 |     add_headers: { Host: a, x-é: b, x-ok: "\\u0001", x-esc: "�" }
+           |                             ^^^
+
+      manifold.yaml:24:43: not a header value: "\\u0001"
+        24 |     add_headers: { Host: a, x-é: b, x-ok: "\\u0001", x-esc: "�" }
+           |                                           ^^^^^^^^
+
+      manifold.yaml:24:60: not a header value: "\\u0001"
+        24 |     add_headers: { Host: a, x-é: b, x-ok: "\\u0001", x-esc: "�" }
+           |                                                            ^^^
+
+      manifold.yaml:25:22: "te" can't be added or removed
+        25 |     remove_headers: [te, "x y"]
+           |                      ^^
+
+      manifold.yaml:25:26: not a header name: "x y"
+        25 |     remove_headers: [te, "x y"]
+           |                          ^^^^^
+
+      manifold.yaml:26:16: expected a duration such as "10s", got 30
+        26 | drain_timeout: 30
+           |                ^^
+
+      manifold.yaml:27:11: expected one of debug, info, warn, error, got nothing
+        27 | log_level:
+           |           ^
+      "
+    `);
+  });
+
+  it("reports parts that don't fit together", () => {
+    expect(
+      report(`
+listeners:
+  - address: 127.0.0.1:8443
+    tls: { cert: gone.crt, key: tls.key }
+  - address: 127.0.0.1:8443
+    tls: { cert: ca.crt, key: tls.key, client_ca: tls.key }
+upstreams:
+  secure:
+    endpoints: [http://a:1, https://b:1, https://b:1]
+    tls: { cert: tls.crt }
+  named:
+    endpoints: [{ name: x, url: https://a }, { name: x, url: http://b, server_name: b }]
+routes:
+  - match: { headers: { x-a: {}, X-B: b, x-b: c } }
+    to: secured
+  - to: named
+    refuse: { code: internal }
+  - match: {}
+`),
+    ).toMatchInlineSnapshot(`
+      "
+      manifold.yaml:4:18: no such file: gone.crt
+         4 |     tls: { cert: gone.crt, key: tls.key }
+           |                  ^^^^^^^^
+
+      manifold.yaml:5:14: address 127.0.0.1:8443 is listened on twice
+         5 |   - address: 127.0.0.1:8443
+           |              ^^^^^^^^^^^^^^
+
+      manifold.yaml:6:31: tls.key is not the key of ca.crt
+         6 |     tls: { cert: ca.crt, key: tls.key, client_ca: tls.key }
+           |                               ^^^^^^^
+
+      manifold.yaml:6:51: no certificate in PEM form in tls.key
+         6 |     tls: { cert: ca.crt, key: tls.key, client_ca: tls.key }
+           |                                                   ^^^^^^^
+
+      manifold.yaml:9:17: upstream "secure" has tls, but this endpoint is cleartext
+         9 |     endpoints: [http://a:1, https://b:1, https://b:1]
+           |                 ^^^^^^^^^^ did you mean "https://a:1"?
+
+      manifold.yaml:9:42: endpoint "b:1" is given twice
+         9 |     endpoints: [http://a:1, https://b:1, https://b:1]
+           |                                          ^^^^^^^^^^^ each needs a name of its own
+
+      manifold.yaml:10:12: "cert" needs "key" beside it
+        10 |     tls: { cert: tls.crt }
+           |            ^^^^
+
+      manifold.yaml:12:54: endpoint "x" is given twice
+        12 |     endpoints: [{ name: x, url: https://a }, { name: x, url: http://b, server_name: b }]
+           |                                                      ^ each needs a name of its own
+
+      manifold.yaml:12:62: server_name is for TLS, but this endpoint is cleartext
+        12 |     endpoints: [{ name: x, url: https://a }, { name: x, url: http://b, server_name: b }]
+           |                                                              ^^^^^^^^ did you mean "https://b"?
+
+      manifold.yaml:14:30: a header is matched by either present or prefix
+        14 |   - match: { headers: { x-a: {}, X-B: b, x-b: c } }
+           |                              ^^
+
+      manifold.yaml:14:42: header "x-b" is given twice
+        14 |   - match: { headers: { x-a: {}, X-B: b, x-b: c } }
+           |                                          ^^^
+
+      manifold.yaml:15:9: unknown upstream "secured"
+        15 |     to: secured
+           |         ^^^^^^^ did you mean "secure"?
+
+      manifold.yaml:17:5: a route has either to or refuse, not both
+        17 |     refuse: { code: internal }
+           |     ^^^^^^
+
+      manifold.yaml:18:5: a route needs to or refuse
+        18 |   - match: {}
+           |     ^^^^^
+      "
+    `);
+  });
+
+  it("reports YAML that can't be read", () => {
+    expect(report("routes: [1\nb: 2\n")).toMatchInlineSnapshot(`
+      "
+      manifold.yaml:2:1: flow sequence in block collection must be sufficiently indented and end with a ]
+        2 | b: 2
+          | ^
+      "
+    `);
+    expect(report("routes:\n  - to: a\nroutes: []\n")).toMatchInlineSnapshot(`
+      "
+      manifold.yaml:3:1: key routes is given twice
+        3 | routes: []
+          | ^^^^^^
+      "
+    `);
+    expect(report("routes: *nowhere\n")).toMatchInlineSnapshot(`
+      "
+      manifold.yaml:1:9: no such anchor: &nowhere
+        1 | routes: *nowhere
+          |         ^^^^^^^^
+      "
+    `);
+    expect(report("# nothing but a comment\n")).toMatchInlineSnapshot(`
+      "
+      manifold.yaml:1:1: the file is empty
+        1 | # nothing but a comment
+          | ^
+      "
+    `);
+    expect(report("just text")).toMatchInlineSnapshot(`
+      "
+      manifold.yaml:1:1: expected a map, got a string
+        1 | just text
+          | ^^^^^^^^^
+      "
+    `);
+  });
+
+  it("says of a file that isn't there that it isn't", () => {
+    expect(() => loadConfig("nowhere.yaml")).toThrow("nowhere.yaml: no such file");
+  });
+
+  it("puts the caret right after tabs, and no further than the line", () => {
+    expect(report(`${around.upstreams}routes: [\t{\t"to":\t"user" } ]\n`)).toMatchInlineSnapshot(`
+      "
+      manifold.yaml:2:19: unknown upstream "user"
+        2 | routes: [	{	"to":	"user" } ]
+          |          	 	     	^^^^^^ did you mean "users"?
+      "
+    `);
+    expect(report(`${around.upstreams}routes:\n  - to: "us\n      er"\n`)).toMatchInlineSnapshot(`
+      "
+      manifold.yaml:3:9: unknown upstream "us er"
+        3 |   - to: "us
+          |         ^^^ known is only "users"
+      "
+    `);
+  });
+
+  it("keeps places of the problem for an editor", () => {
+    try {
+      load(`${around.upstreams}routes: [{ to: user }]\n`);
+      expect.unreachable();
+    } catch (error) {
+      expect((error as ConfigError).problems).toEqual([
+        {
+          file: "manifold.yaml",
+          line: 2,
+          column: 16,
+          length: 4,
+          message: 'unknown upstream "user"',
+          hint: 'did you mean "users"?',
+        },
+      ]);
+    }
+  });
+
+  it("warns of upstreams without a route, and of routes that no call reaches", () => {
+    const { warnings } = load(`
+upstreams:
+  users: { endpoints: [http://10.0.0.1:50051] }
+  others: { endpoints: [http://10.0.0.2:50051] }
+routes:
+  - to: users
+  - match: { service: acme.S }
+    refuse: { code: internal }
+`);
+    expect(`\n${warnings}\n`).toMatchInlineSnapshot(`
+      "
+      manifold.yaml:4:3: no route leads to upstream "others"
+        4 |   others: { endpoints: [http://10.0.0.2:50051] }
+          |   ^^^^^^
+
+      manifold.yaml:7:5: this route is never reached: route 1 takes every call
+        7 |   - match: { service: acme.S }
+          |     ^^^^^
+      "
+    `);
+  });
+
+  it("reads durations as milliseconds, sizes as bytes and names of headers in lower case", () => {
+    const { config, warnings } = load(`
+listeners:
+  - address: "[::1]:0"
+    limits: { initial_window_size: 1MiB, max_frame_size: 16384, stream_idle_timeout: 0s }
+upstreams:
+  users:
+    endpoints: [http://10.0.0.1:50051, { name: second, url: https://users.internal }]
+    connect_timeout: 500ms
+routes:
+  - match: { headers: { X-All: "1", x-any: { present: true }, x-pre: { prefix: a } } }
+    to: users
+    timeout: 1h30m
+    add_headers: { X-Team: [a, b] }
+access_log: off
+`);
+    expect(warnings).toBe("");
+    expect(config).toEqual({
+      listeners: [
+        {
+          address: "[::1]:0",
+          limits: { initial_window_size: 1_048_576, max_frame_size: 16_384, stream_idle_timeout: 0 },
+        },
+      ],
+      upstreams: {
+        users: {
+          endpoints: ["http://10.0.0.1:50051", { name: "second", url: "https://users.internal" }],
+          connect_timeout: 500,
+        },
+      },
+      routes: [
+        {
+          match: { headers: { "x-all": "1", "x-any": { present: true }, "x-pre": { prefix: "a" } } },
+          to: "users",
+          timeout: 5_400_000,
+          add_headers: { "x-team": ["a", "b"] },
+        },
+      ],
+      access_log: "off",
+    });
+  });
+});
