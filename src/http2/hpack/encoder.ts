@@ -53,7 +53,9 @@ export class HpackEncoder {
 
   #peerTableSize = initialTableSize;
   #updateDue: boolean;
-  /** The lowest size set since the last block, which the peer must hear of too (RFC 7541 section 4.2). */
+  /** The size that the last block left the peer with. */
+  #announcedSize = initialTableSize;
+  /** The lowest size set since then, which the peer must hear of too (RFC 7541 section 4.2). */
   #smallestSize = Number.POSITIVE_INFINITY;
 
   // The block that is being written.
@@ -99,8 +101,16 @@ export class HpackEncoder {
 
   #writeSizeUpdates(): void {
     const { capacity } = this.#table;
-    if (this.#smallestSize < capacity) this.#writeInteger(0x20, 0x1f, this.#smallestSize);
+    if (this.#smallestSize < Math.min(capacity, this.#announcedSize)) {
+      if (this.#table.length > 0) {
+        // Go's decoder (x/net/http2/hpack) refuses the second update of a block unless the first has left nothing.
+        this.#table.capacity = this.#smallestSize = 0;
+        this.#table.capacity = capacity;
+      }
+      this.#writeInteger(0x20, 0x1f, this.#smallestSize);
+    }
     this.#writeInteger(0x20, 0x1f, capacity);
+    this.#announcedSize = capacity;
     this.#smallestSize = Number.POSITIVE_INFINITY;
     this.#updateDue = false;
   }
