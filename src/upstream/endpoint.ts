@@ -5,10 +5,7 @@ import { backoffDelay } from "./backoff.ts";
 import type { Dial, DialListener, DialOptions } from "./transport.ts";
 import type { Pending } from "./waiter.ts";
 
-/**
- * `idle`: no connection, nothing known to be wrong. `failing`: the last attempt failed or the last connection was lost; it
- * gets calls again once it has been connected to, and before that only if all others fail too.
- */
+/** `idle`: no connection, and none was refused. `failing`: the last attempt to connect failed. */
 export type EndpointState = "idle" | "connecting" | "ready" | "failing" | "closed";
 
 /** Limits of one endpoint. */
@@ -48,6 +45,8 @@ export class Endpoint {
   readonly name: string;
   /** "10.0.0.1:50051", or "localhost:50051". */
   readonly address: string;
+  /** Connections are TLS. */
+  readonly secure: boolean;
   readonly #parts: EndpointParts;
   readonly #maxResets: number;
   /** Connections that take calls, oldest first: the first is filled first, so that writes coalesce. */
@@ -69,6 +68,7 @@ export class Endpoint {
   constructor(parts: EndpointParts) {
     this.name = parts.name;
     this.address = parts.address;
+    this.secure = parts.dialOptions.tls !== undefined;
     this.#parts = parts;
     this.#maxResets = parts.limits.maxResetsPerConnection;
     this.#labels = { upstream: parts.upstream, endpoint: parts.name, address: parts.address };
@@ -77,11 +77,14 @@ export class Endpoint {
   get state(): EndpointState {
     if (this.#closed) return "closed";
     if (this.#open.length > 0) return "ready";
-    if (this.#failing) return "failing";
+    if (this.#failures > 0) return "failing";
     return this.#dials.size > 0 ? "connecting" : "idle";
   }
 
-  /** Whether calls should come here while there is a choice. */
+  /**
+   * Whether calls should come here while there is a choice. Not after a failed attempt or the loss of the last connection, until
+   * it has been connected to again: no call should find out at its own cost that a host is gone.
+   */
   get available(): boolean {
     return !this.#failing && !this.#closed;
   }
@@ -192,14 +195,14 @@ export class Endpoint {
         this.#failed(error);
       },
       onRoom: () => this.#serve(),
-      onGoaway: () => this.#gone(connection, undefined),
-      onClose: (error) => this.#gone(connection, error),
+      onGoaway: (code) => this.#gone(connection, `goaway ${code}`, false),
+      onClose: (error) => this.#gone(connection, error?.message ?? "closed", true),
     };
     dial.cancel = this.#parts.dial(this.#parts.dialOptions, listener);
   }
 
   #opened(connection: Http2Connection): void {
-    if (this.#failing) this.#parts.log?.info(this.#labels, "endpoint is back");
+    if (this.#failures > 0) this.#parts.log?.info(this.#labels, "endpoint is back");
     else this.#parts.log?.debug({ ...this.#labels, room: connection.room }, "connected");
     clearTimeout(this.#retryTimer);
     this.#failures = 0;
@@ -233,15 +236,13 @@ export class Endpoint {
     if (this.#dials.size === 0) this.#returnWaiting(error);
   }
 
-  /** The connection takes no more calls: GOAWAY (no error here), an orderly end, or a loss. */
-  #gone(connection: Http2Connection | undefined, error: Error | undefined): void {
+  /** The connection takes no more calls. Without GOAWAY before, nobody knows whether the peer is still there. */
+  #gone(connection: Http2Connection | undefined, reason: string, lost: boolean): void {
     if (connection === undefined || !this.#take(connection) || this.#closed) return;
-    if (error !== undefined) {
-      this.#parts.log?.debug({ ...this.#labels, error: error.message }, "connection lost");
-      if (this.#open.length === 0) {
-        this.#setFailing(true);
-        this.#parts.owner.onDue(this);
-      }
+    this.#parts.log?.debug({ ...this.#labels, reason }, "connection gone");
+    if (lost && this.#open.length === 0) {
+      this.#setFailing(true);
+      this.#parts.owner.onDue(this);
     }
     this.#dialForWaiting();
   }

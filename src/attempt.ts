@@ -1,0 +1,110 @@
+/** Attempt: one try of a call at one endpoint, and the response that comes of it. */
+import { Code } from "@connectrpc/connect";
+import type { ResetCause, StreamListener } from "./http2/api.ts";
+import type { Http2Connection } from "./http2/connection.ts";
+import { ErrorCode } from "./http2/errors.ts";
+import { type Field, valueOf } from "./http2/field.ts";
+import type { Http2Stream } from "./http2/stream.ts";
+import type { Endpoint } from "./upstream/endpoint.ts";
+import { statusOfHttp, statusOfReset } from "./wire/status.ts";
+
+/** The call that a try is for. */
+export interface AttemptOwner {
+  /** The caller's stream. */
+  readonly downstream: Http2Stream;
+  /** The upstream has begun to answer: the call can't be tried elsewhere any more. */
+  commit(): void;
+  /** Bytes of the request have left. */
+  requestSent(bytes: number): void;
+  responseBytes: number;
+  /** The response is complete; `fields` are the trailers, or the headers of a Trailers-Only response. */
+  complete(fields: readonly Field[]): void;
+  /** The response can't be completed; the caller gets a status of ours. */
+  fail(code: Code, message: string, detail?: string): void;
+  /** The endpoint did no work for the call. */
+  retry(attempt: Attempt, code: Code): void;
+}
+
+export class Attempt implements StreamListener {
+  readonly endpoint: Endpoint;
+  readonly stream: Http2Stream;
+  readonly #owner: AttemptOwner;
+  /** The response's headers have gone out. */
+  #answered = false;
+
+  constructor(owner: AttemptOwner, endpoint: Endpoint, request: { connection: Http2Connection; fields: Field[]; end: boolean }) {
+    this.#owner = owner;
+    this.endpoint = endpoint;
+    this.stream = request.connection.request(request.fields, request.end, this);
+  }
+
+  /** Gives up; the upstream is told. */
+  cancel(): void {
+    this.stream.reset(ErrorCode.cancel);
+  }
+
+  onHeaders(fields: Field[], end: boolean): void {
+    const owner = this.#owner;
+    const status = fields[0]!.value;
+    if (status.charCodeAt(0) === 0x31) return owner.downstream.sendHeaders(fields, false); // 1xx: more comes
+    owner.commit();
+    let isGrpc = false;
+    let hasStatus = false;
+    for (let i = 1; i < fields.length; i++) {
+      const { name, value } = fields[i]!;
+      if (name === "content-type") isGrpc = value.startsWith("application/grpc");
+      else if (name === "grpc-status") hasStatus = true;
+    }
+    if (!hasStatus && (status !== "200" || !isGrpc)) return this.#notGrpc(status, valueOf(fields, "content-type"));
+    if (end && !hasStatus) return owner.fail(Code.Internal, "upstream ended the stream without a status");
+    this.#answered = true;
+    owner.downstream.sendHeaders(fields, end);
+    if (end) owner.complete(fields);
+  }
+
+  onData(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
+    const owner = this.#owner;
+    owner.responseBytes += stop - start;
+    if (owner.downstream.sendData(bytes, start, stop, false)) this.stream.consume(stop - start);
+    if (end) owner.fail(Code.Internal, "upstream ended the stream without a status");
+  }
+
+  onTrailers(fields: Field[]): void {
+    if (valueOf(fields, "grpc-status") === undefined) {
+      return this.#owner.fail(Code.Internal, "upstream ended the stream without a status");
+    }
+    this.#owner.downstream.sendHeaders(fields, true);
+    this.#owner.complete(fields);
+  }
+
+  onSent(bytes: number): void {
+    this.#owner.requestSent(bytes);
+  }
+
+  onReset(code: ErrorCode, cause: ResetCause): void {
+    const detail = `stream to ${this.endpoint.address} ended: ${cause}, code ${code}`;
+    switch (cause) {
+      case "unprocessed":
+        return this.#owner.retry(this, statusOfReset(code));
+      case "connection":
+        return this.#owner.fail(Code.Unavailable, "upstream connection lost", detail);
+      case "idle":
+        return this.#owner.fail(Code.Unavailable, "upstream stream was idle for too long", detail);
+      case "malformed":
+        return this.#owner.fail(Code.Internal, "upstream sent a malformed response", detail);
+      case "peer":
+        return this.#owner.fail(statusOfReset(code), `upstream reset the stream with code ${code}`, detail);
+    }
+  }
+
+  /** gRPC over HTTP/2, "HTTP to gRPC status": what came is some other server's answer, of which the caller gets the gist. */
+  #notGrpc(status: string, contentType: string | undefined): void {
+    const what = contentType === undefined ? "" : ` and content-type "${contentType}"`;
+    this.#owner.fail(statusOfHttp(Number(status)), `upstream answered with HTTP ${status}${what}`);
+  }
+
+  /** True once a part of the response has gone to the caller. */
+  get answered(): boolean {
+    return this.#answered;
+  }
+}

@@ -1,0 +1,71 @@
+/** Session: one downstream HTTP/2 connection, whose requests go to the proxy. */
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { ConnectError } from "@connectrpc/connect";
+import type { Origin, PeerCertificate } from "../call.ts";
+import { Http2Connection } from "../http2/connection.ts";
+import type { Http2Settings } from "../http2/settings.ts";
+import type { Log } from "../observe/log.ts";
+import type { InboundListener, Proxy } from "../proxy.ts";
+
+export interface SessionOptions {
+  readonly proxy: Proxy;
+  readonly secure: boolean;
+  readonly settings: Partial<Http2Settings> | undefined;
+  readonly log: Log | undefined;
+}
+
+export interface Session {
+  /** Takes bytes that were read before the session was made. */
+  receive(chunk: Uint8Array): void;
+  /** GOAWAY, closed with the last call. */
+  shutdown(): void;
+  /** Ends all calls with an error, then the connection. */
+  abort(error: ConnectError): void;
+}
+
+export function openSession(socket: Socket, { proxy, secure, settings, log }: SessionOptions): Session {
+  const origin = originOf(socket, secure);
+  const connection = new Http2Connection(socket, {
+    role: "server",
+    ...(settings === undefined ? {} : { settings }),
+    listener: {
+      onRequest: (stream, fields) => proxy.accept({ stream, fields, origin }),
+      onClose(error) {
+        if (error !== undefined) log?.debug({ peer: origin.peer.address, error: error.message }, "connection ended");
+      },
+    },
+  });
+  return {
+    receive: (chunk) => connection.receive(chunk),
+    shutdown: () => connection.shutdown(),
+    abort(error) {
+      for (const stream of [...connection.streams.open.values()]) (stream.listener as InboundListener).refuse?.(error);
+      connection.destroy();
+    },
+  };
+}
+
+function originOf(socket: Socket, secure: boolean): Origin {
+  const certificate = secure ? certificateOf(socket as TLSSocket) : undefined;
+  return {
+    secure,
+    peer: {
+      address: socket.remoteAddress ?? "",
+      port: socket.remotePort ?? 0,
+      ...(certificate === undefined ? {} : { certificate }),
+    },
+  };
+}
+
+/** The certificate that the handshake has verified, or undefined where the client showed none. */
+function certificateOf(socket: TLSSocket): PeerCertificate | undefined {
+  const certificate = socket.getPeerCertificate?.();
+  if (!certificate || Object.keys(certificate).length === 0) return undefined;
+  const commonName = certificate.subject?.CN;
+  return {
+    subject: (Array.isArray(commonName) ? commonName[0] : commonName) ?? "",
+    alternativeNames: certificate.subjectaltname?.split(", ") ?? [],
+    fingerprint256: certificate.fingerprint256 ?? "",
+  };
+}
