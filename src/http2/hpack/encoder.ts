@@ -157,15 +157,27 @@ export class HpackEncoder {
     if (this.#numberByName.get(field.name) === number) this.#numberByName.delete(field.name);
   }
 
+  /** In the Huffman code where that is shorter. */
   #writeString(text: string): void {
-    const coded = huffmanLength(text);
-    if (coded < text.length) {
-      this.#writeInteger(0x80, 0x7f, coded);
-      this.#pos = writeHuffman(text, this.#out, this.#pos);
+    const start = this.#pos;
+    if (text.length < 0x7f) {
+      // What is shorter than that has a length of one byte, which can be left out and filled in.
+      const end = writeHuffman(text, this.#out, start + 1);
+      if (end >= 0) {
+        this.#out[start] = 0x80 | (end - start - 1);
+        this.#pos = end;
+        return;
+      }
     } else {
-      this.#writeInteger(0x00, 0x7f, text.length);
-      this.#pos = writeLatin1(text, this.#out, this.#pos);
+      const length = huffmanLength(text);
+      if (length < text.length) {
+        this.#writeInteger(0x80, 0x7f, length);
+        this.#pos = writeHuffman(text, this.#out, this.#pos);
+        return;
+      }
     }
+    this.#writeInteger(0x00, 0x7f, text.length);
+    this.#pos = writeLatin1(text, this.#out, this.#pos);
   }
 
   /**

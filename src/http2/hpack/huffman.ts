@@ -51,26 +51,47 @@ export function huffmanLength(text: string): number {
   return bits >>> 3;
 }
 
-/** Writes a binary string in this code to `out` from `offset` on, and returns the offset after it. */
+/**
+ * Writes a binary string in this code to `out` from `offset` on, if that makes it shorter. One pass that gives up costs half
+ * of what two passes do, the first for the length.
+ *
+ * @returns the offset after it, or -1 if it would be no shorter; no more than `text.length` bytes have been written then
+ */
 export function writeHuffman(text: string, out: Uint8Array, offset: number): number {
+  const limit = offset + text.length;
   let pos = offset;
-  let word = 0; // its lowest `bits` bits are still to be written; those above have been
+  let word = 0; // its lowest `bits` bits are still to be written, 15 at most; those above have been
   let bits = 0;
   for (let i = 0; i < text.length; i++) {
     const symbol = byteAt(text, i);
     let code = codes[symbol]!;
     let length = codeLengths[symbol]!;
-    if (length > 24) {
-      // More than fits beside the 7 bits that may be left over: its upper bits first.
-      word = (word << (length - 16)) | (code >>> 16);
-      bits += length - 16;
-      for (; bits >= 8; bits -= 8) out[pos++] = word >>> (bits - 8);
-      code &= 0xffff;
-      length = 16;
+    if (length > 15) {
+      // In two parts, as it may not fit beside the bits that are left.
+      word = (word << (length - 15)) | (code >>> 15);
+      bits += length - 15;
+      if (bits >= 16) {
+        if (pos + 2 > limit) return -1;
+        out[pos++] = word >>> (bits - 8);
+        out[pos++] = word >>> (bits - 16);
+        bits -= 16;
+      }
+      code &= 0x7fff;
+      length = 15;
     }
     word = (word << length) | code;
     bits += length;
-    for (; bits >= 8; bits -= 8) out[pos++] = word >>> (bits - 8);
+    if (bits >= 16) {
+      if (pos + 2 > limit) return -1;
+      out[pos++] = word >>> (bits - 8);
+      out[pos++] = word >>> (bits - 16);
+      bits -= 16;
+    }
+  }
+  if (pos + ((bits + 7) >>> 3) >= limit) return -1;
+  if (bits > 8) {
+    out[pos++] = word >>> (bits - 8);
+    bits -= 8;
   }
   if (bits > 0) out[pos++] = (word << (8 - bits)) | (0xff >>> bits);
   return pos;
@@ -82,8 +103,12 @@ function fillTables(): void {
     mayEnd[node] = 1;
     node = tree[node * 2 + 1]!;
   }
-  for (let state = 0; state < stateCount; state++) {
-    for (let byte = 0; byte < 256; byte++) steps[(state << 8) | byte] = stepOf(tree, state, byte);
+  const halves = new Uint32Array(stateCount * 16);
+  for (let i = 0; i < halves.length; i++) halves[i] = halfStep(tree, i >>> 4, i & 0xf);
+  for (let i = 0; i < steps.length; i++) {
+    const one = halves[i >>> 4]!; // by the state and the upper half of the byte
+    const two = halves[((one & 0xff) << 4) | (i & 0xf)]!;
+    steps[i] = ((one | two) & failure) > 0 ? failure : joined(one, two);
   }
 }
 
@@ -103,17 +128,22 @@ function buildTree(): Uint16Array {
   return tree;
 }
 
-function stepOf(tree: Uint16Array, state: number, byte: number): number {
+/** The step on 4 bits, in which one byte at most is completed. */
+function halfStep(tree: Uint16Array, state: number, bits: number): number {
   let node = state;
-  let step = 0;
-  let count = 0;
-  for (let bit = 7; bit >= 0; bit--) {
-    node = tree[node * 2 + ((byte >>> bit) & 1)]!;
+  let completed = 0;
+  for (let bit = 3; bit >= 0; bit--) {
+    node = tree[node * 2 + ((bits >>> bit) & 1)]!;
     if (node < stateCount) continue;
     const symbol = node - stateCount;
     if (symbol === endOfString) return failure;
-    step |= symbol << (8 + 8 * count++);
+    completed = (1 << 24) | (symbol << 8);
     node = 0;
   }
-  return step | (count << 24) | node;
+  return completed | node;
+}
+
+function joined(one: number, two: number): number {
+  const count = one >>> 24;
+  return (one & 0xff00) | ((two & 0xff00) << (8 * count)) | ((count + (two >>> 24)) << 24) | (two & 0xff);
 }

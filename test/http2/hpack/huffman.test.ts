@@ -4,6 +4,11 @@ import { decodeHuffman, huffmanLength, writeHuffman } from "../../../src/http2/h
 
 const binaryString = fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes).toString("latin1"));
 
+/** Enough letters of a short code that a string of so many other bytes gets shorter. */
+function padding(length: number): string {
+  return "a".repeat(8 * length + 3);
+}
+
 function encode(text: string): Uint8Array {
   const out = new Uint8Array(huffmanLength(text) + 2).fill(0xaa);
   const end = writeHuffman(text, out, 1);
@@ -21,15 +26,18 @@ describe("writeHuffman() and decodeHuffman()", () => {
     for (let code = 0; code < 256; code++) {
       const char = String.fromCharCode(code);
       for (const text of [char, `${char}${char}`, `a${char}Z${char}\xff`]) {
-        const bytes = encode(text);
-        expect(decodeHuffman(bytes, 0, bytes.length)).toBe(text);
+        for (const padded of [text + padding(text.length), padding(text.length) + text]) {
+          const bytes = encode(padded);
+          expect(decodeHuffman(bytes, 0, bytes.length)).toBe(padded);
+        }
       }
     }
   });
 
   it("give any string back, from anywhere in a buffer", () => {
     fc.assert(
-      fc.property(binaryString, fc.nat(9), (text, offset) => {
+      fc.property(binaryString, fc.nat(9), (part, offset) => {
+        const text = part + padding(part.length);
         const bytes = new Uint8Array(offset + huffmanLength(text) + 3).fill(0xff);
         const end = writeHuffman(text, bytes, offset);
         expect(decodeHuffman(bytes, offset, end)).toBe(text);
@@ -38,7 +46,7 @@ describe("writeHuffman() and decodeHuffman()", () => {
   });
 
   it("give a string back that is longer than the decoder's own buffer", () => {
-    const text = "0123456789\xf9".repeat(10_000);
+    const text = "012345678901234567890\xf9".repeat(10_000);
     const bytes = encode(text);
     expect(decodeHuffman(bytes, 0, bytes.length)).toBe(text);
   });
@@ -47,7 +55,7 @@ describe("writeHuffman() and decodeHuffman()", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 12 }), (bytes) => {
         const text = decodeHuffman(bytes, 0, bytes.length);
-        if (text !== undefined) expect(encode(text)).toEqual(bytes);
+        if (text !== undefined && bytes.length < text.length) expect(encode(text)).toEqual(bytes);
       }),
       { numRuns: 2000 },
     );
@@ -55,8 +63,24 @@ describe("writeHuffman() and decodeHuffman()", () => {
 });
 
 describe("writeHuffman()", () => {
+  it("gives up where the result is no shorter, before it writes more than the string itself would take", () => {
+    fc.assert(
+      fc.property(binaryString, (text) => {
+        const out = new Uint8Array(text.length * 4 + 8).fill(0xaa);
+        const end = writeHuffman(text, out, 0);
+        const length = huffmanLength(text);
+        expect(end).toBe(length < text.length ? length : -1);
+        expect(out.subarray(text.length).every((byte) => byte === 0xaa)).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
+    expect(writeHuffman("", new Uint8Array(0), 0)).toBe(-1);
+    expect(writeHuffman("aa", new Uint8Array(2), 0)).toBe(-1);
+    expect(writeHuffman("aaa", new Uint8Array(2), 0)).toBe(2);
+  });
+
   it("writes a character that isn't a byte as a question mark", () => {
-    expect(encode("a\u010ab")).toEqual(encode("a?b"));
+    expect(encode("aaa\u010aaaa")).toEqual(encode("aaa?aaa"));
   });
 });
 
