@@ -174,8 +174,8 @@ function matchesAll({ match }: RouteConfig): boolean {
   const { service, method, authority, headers } = match;
   return (
     (service === undefined || service === "*") &&
-    method === undefined &&
-    (authority === undefined || authority === "*") &&
+    (method === undefined || method === "*/*") &&
+    authority === undefined &&
     Object.keys(headers ?? {}).length === 0
   );
 }

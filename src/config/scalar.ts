@@ -1,5 +1,8 @@
 /** The words of the configuration that are more than strings: durations, sizes, addresses, URLs, patterns, header names. */
 import { z } from "zod";
+import { compileMatch } from "../route/match.ts";
+import { parseListenAddress } from "../serve/address.ts";
+import { parsePath } from "../wire/path.ts";
 
 /** What a parser of one word found: its value, or what is wrong with it. */
 export type Parsed<T> =
@@ -36,11 +39,14 @@ export function scalar<T>(what: string, parse: (text: string) => Parsed<T>) {
   });
 }
 
+const durationPattern = /^(\d+(\.\d+)?(ms|s|m|h))+$/;
+const sizePattern = /^(\d+)(B|KiB|MiB|GiB)?$/;
+
 const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 
 /** "500ms", "10s", "1.5s", "1h30m" to milliseconds. */
 export function parseDuration(text: string): Parsed<number> {
-  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) {
+  if (!durationPattern.test(text)) {
     const hint = /^\d+(\.\d+)?$/.test(text) ? `did you mean "${text}s"?` : "units are ms, s, m and h";
     return wrong(`not a duration: "${text}"`, hint);
   }
@@ -60,7 +66,7 @@ export function formatDuration(ms: number): string {
 
 /** "64KiB", "1MiB", "1024" to bytes. */
 export function parseSize(text: string): Parsed<number> {
-  const match = /^(\d+)(B|KiB|MiB|GiB)?$/.exec(text);
+  const match = sizePattern.exec(text);
   if (match === null) {
     const hint = /^(\d+) ?([KMG])[iI]?[bB]?$/i.exec(text);
     return wrong(
@@ -73,10 +79,14 @@ export function parseSize(text: string): Parsed<number> {
 
 /** "127.0.0.1:8080", "[::1]:8080", "name:8080", ":8080" (all interfaces): kept as it is written. */
 export function parseAddress(text: string): Parsed<string> {
-  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^[\]:/\s]*)):(\d+)$/.exec(text);
-  if (match === null) return wrong(`not an address: "${text}"`, addressHint(text));
-  if (Number(match[3]) > 65_535) return wrong(`no such port: ${match[3]}`, "ports are 0 to 65535");
-  return right(text);
+  try {
+    parseListenAddress(text);
+    return right(text);
+  } catch {
+    const port = /^[^:]*:(\d+)$/.exec(text)?.[1];
+    if (Number(port) > 65_535) return wrong(`no such port: ${port}`, "ports are 0 to 65535");
+    return wrong(`not an address: "${text}"`, addressHint(text));
+  }
 }
 
 function addressHint(text: string): string {
@@ -136,43 +146,54 @@ export function parseHeaderValue(text: string): Parsed<string> {
   return /^[\x20-\x7e]*$/.test(text) ? right(text) : wrong(`not a header value: ${JSON.stringify(text)}`);
 }
 
-/** "acme.users.v1.UserService", "acme.*", "*". */
-export function parseServicePattern(text: string): Parsed<string> {
-  if (/^([^*/\s]+|[^*/\s]*\*)$/.test(text)) return right(text);
-  const hint = text.includes("/") ? "a method is matched by method: service/method" : '"*" may only be at the end';
-  return wrong(`not a service: "${text}"`, hint);
+/** A pattern of a match, as route/match.ts understands it. */
+function parsePattern(key: "service" | "method" | "authority"): (text: string) => Parsed<string> {
+  return (text) => {
+    try {
+      compileMatch({ [key]: text });
+      return right(text);
+    } catch (error) {
+      const hint =
+        key === "service" && text.includes("/") ? "a method is matched by method: service/method" : undefined;
+      return wrong((error as Error).message, hint);
+    }
+  };
 }
 
-/** "acme.users.v1.UserService/Get", "acme.users.v1.UserService/*". */
-export function parseMethodPattern(text: string): Parsed<string> {
-  if (/^[^*/\s]+\/([^*/\s]+|[^*/\s]*\*)$/.test(text)) return right(text);
-  const hint = text.startsWith("/")
-    ? `did you mean "${text.slice(1)}"?`
-    : 'write service/method, such as "acme.users.v1.UserService/Get"';
-  return wrong(`not a method: "${text}"`, hint);
+/** The name of a service, without a pattern. */
+export function parseServiceName(text: string): Parsed<string> {
+  return parsePath(`/${text}/Method`) !== undefined && !text.includes("*")
+    ? right(text)
+    : wrong(`not a service: "${text}"`);
 }
 
-/** "api.example.com", "*.internal". */
-export function parseAuthorityPattern(text: string): Parsed<string> {
-  if (/^((\*\.)?[^*/\s]+|\*)$/.test(text)) return right(text);
-  return wrong(`not an authority: "${text}"`, 'write a name, or "*.name" for all names under it');
+/** What may stand in :authority. */
+export function parseAuthority(text: string): Parsed<string> {
+  return /^[\w.\-~%:[\]]+$/.test(text) ? right(text) : wrong(`not an authority: "${text}"`);
 }
 
-export const duration = scalar('a duration such as "10s"', parseDuration);
+export const duration = scalar('a duration such as "10s"', parseDuration).meta({ pattern: durationPattern.source });
 
 /** A duration for which nothing makes no sense. */
 export const positiveDuration = duration.refine((ms) => ms > 0, { error: "must be more than 0" });
 
 /** Bytes, as a number or as "64KiB". */
-export const size = z.union([z.int().nonnegative(), scalar('a size such as 65536 or "64KiB"', parseSize)], {
-  error: expected('a size such as 65536 or "64KiB"'),
-});
+export const size = z.union(
+  [z.int().nonnegative(), scalar("a size", parseSize).meta({ pattern: sizePattern.source })],
+  {
+    error: expected('a size such as 65536 or "64KiB"'),
+  },
+);
 
 export const address = scalar('an address such as "127.0.0.1:8080"', parseAddress);
-export const endpointUrl = scalar('a URL such as "http://127.0.0.1:50051"', parseEndpointUrl);
+export const endpointUrl = scalar('a URL such as "http://127.0.0.1:50051"', parseEndpointUrl).meta({
+  pattern: "^https?://[^/]+/?$",
+});
 export const headerName = scalar("the name of a header", parseHeaderName);
 export const changeableHeaderName = scalar("the name of a header", parseChangeableHeaderName);
 export const headerValue = scalar("a string", parseHeaderValue);
-export const servicePattern = scalar("a string", parseServicePattern);
-export const methodPattern = scalar("a string", parseMethodPattern);
-export const authorityPattern = scalar("a string", parseAuthorityPattern);
+export const servicePattern = scalar("a string", parsePattern("service"));
+export const methodPattern = scalar("a string", parsePattern("method"));
+export const authorityPattern = scalar("a string", parsePattern("authority"));
+export const serviceName = scalar("the name of a service", parseServiceName);
+export const authority = scalar("a host, or host:port", parseAuthority);

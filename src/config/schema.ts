@@ -1,5 +1,6 @@
 /** The schema of the configuration file. Each object is a piece of its own; the JSON Schema for editors is made of it. */
 import { z } from "zod";
+import { logLevels } from "../observe/log.ts";
 import { errorNames } from "../wire/status.ts";
 import { limits } from "./limits.ts";
 import * as scalar from "./scalar.ts";
@@ -88,7 +89,7 @@ export const match = z
       .describe('Full name of the service, "acme.users.v1.UserService"; "acme.*" is all that begins with "acme.".'),
     method: scalar.methodPattern
       .optional()
-      .describe('"acme.users.v1.UserService/Get"; "*" stands for any characters at the end.'),
+      .describe('"acme.users.v1.UserService/Get", "acme.users.v1.UserService/Get*", "acme.*/Get".'),
     authority: scalar.authorityPattern
       .optional()
       .describe('The :authority that the caller asks for; "*.internal" is any name under it.'),
@@ -102,14 +103,14 @@ export const match = z
 const refuse = z
   .strictObject({
     code: z.enum(errorNames).describe("The gRPC status."),
-    message: z.string().optional().describe("The text that the caller gets."),
+    message: z.string().optional().describe('The text that the caller gets. Default "refused".'),
   })
   .describe("Answers with an error; nothing is called.");
 
 const rewrite = z
   .strictObject({
-    authority: z.string().min(1).optional().describe("Replaces :authority. Default: the caller's."),
-    service: z.string().min(1).optional().describe("Replaces the name of the service; the method stays."),
+    authority: scalar.authority.optional().describe("Replaces :authority. Default: the caller's."),
+    service: scalar.serviceName.optional().describe("Replaces the name of the service; the method stays."),
   })
   .describe("What the endpoint gets in place of what the caller sent.");
 
@@ -128,6 +129,7 @@ export const route = z
       .optional()
       .describe("Time for the whole call, at most; a shorter deadline of the caller's counts."),
   })
+  .meta({ oneOf: [{ required: ["to"] }, { required: ["refuse"] }] }) // for editors; check.ts reports it better than zod
   .describe("One rule of where calls go: to an upstream, or refused.");
 
 export const config = z
@@ -143,7 +145,7 @@ export const config = z
       .enum(["auto", "pretty", "json", "off"])
       .optional()
       .describe("One line for each call. Default auto: pretty on a terminal, JSON lines otherwise."),
-    log_level: z.enum(["debug", "info", "warn", "error"]).optional().describe("What else is logged. Default info."),
+    log_level: z.enum(logLevels).optional().describe("What else is logged. Default info."),
     drain_timeout: scalar.duration
       .optional()
       .describe("Time that calls have to finish after SIGTERM or SIGINT. Default 30s."),

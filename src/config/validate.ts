@@ -1,5 +1,6 @@
 /** Holds a YAML file against the schema and turns what zod finds into problems with a place and a hint. */
-import { z } from "zod";
+import type { z } from "zod";
+import { jsonSchema } from "./json-schema.ts";
 import type { Problem } from "./problem.ts";
 import { kindOf } from "./scalar.ts";
 import { config } from "./schema.ts";
@@ -104,7 +105,7 @@ type JsonSchema = z.core.JSONSchema.JSONSchema;
 
 /** The keys that the schema knows at a path: looked up in its JSON form, which is plain data. */
 function knownKeys(path: Path): string[] {
-  let at: JsonSchema[] = [z.toJSONSchema(config, { io: "input" })];
+  let at: JsonSchema[] = [jsonSchema()];
   for (const step of path) at = at.flatMap((schema) => branches(schema)).flatMap((schema) => below(schema, step));
   return at.flatMap((schema) => branches(schema)).flatMap((schema) => Object.keys(schema.properties ?? {}));
 }

@@ -1,0 +1,150 @@
+/** The command line: words to a command, with an error that says what was meant where they make none. */
+import { parseArgs } from "node:util";
+import { type Parsed, parseAddress, parseEndpointUrl } from "../config/scalar.ts";
+import { suggestion } from "../config/suggest.ts";
+import { type LogLevel, logLevels } from "../observe/log.ts";
+
+/** What lines look like: "auto" is pretty on a terminal and JSON otherwise. */
+export type AccessLogFormat = "auto" | "pretty" | "json" | "off";
+
+export interface ServeCommand {
+  readonly name: "serve" | "demo";
+  /** Path of a file; undefined where none was given. */
+  readonly config: string | undefined;
+  readonly listen: readonly string[];
+  readonly to: readonly string[];
+  readonly logLevel: LogLevel | undefined;
+  readonly accessLog: AccessLogFormat | undefined;
+}
+
+export type Command =
+  | ServeCommand
+  | { readonly name: "check"; readonly config: string | undefined }
+  | { readonly name: "init"; readonly file: string | undefined }
+  | { readonly name: "help" | "version" };
+
+/** The words make no command. Nothing was done; the exit code is 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+const options = {
+  config: { type: "string", short: "c" },
+  listen: { type: "string", short: "l", multiple: true },
+  to: { type: "string", short: "t", multiple: true },
+  "log-level": { type: "string" },
+  "access-log": { type: "string" },
+  "no-access-log": { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+  version: { type: "boolean", short: "v" },
+} as const;
+
+type Option = keyof typeof options;
+
+const forServing: readonly Option[] = ["listen", "to", "log-level", "access-log", "no-access-log"];
+
+/** The commands and what each takes. */
+const commands: Record<string, { readonly options: readonly Option[]; readonly words: number }> = {
+  serve: { options: ["config", ...forServing], words: 0 },
+  demo: { options: forServing, words: 0 },
+  check: { options: ["config"], words: 0 },
+  init: { options: [], words: 1 },
+};
+
+const accessLogFormats: readonly AccessLogFormat[] = ["auto", "pretty", "json", "off"];
+
+/**
+ * Reads the words after the program's name.
+ *
+ * @throws UsageError naming the first word that doesn't fit
+ */
+export function parseCommand(argv: readonly string[]): Command {
+  // Not strict: each runtime has its own texts for these faults, and none says what was meant.
+  const { tokens } = parseArgs({ args: [...argv], options, strict: false, tokens: true });
+  const words = tokens.flatMap((token) => (token.kind === "positional" ? [token.value] : []));
+  const given = tokens.flatMap((token) => (token.kind === "option" ? [checkedOption(token)] : []));
+  if (given.some(({ name }) => name === "help")) return { name: "help" };
+  if (given.some(({ name }) => name === "version")) return { name: "version" };
+  const name = words[0] ?? "serve";
+  const command = Object.hasOwn(commands, name)
+    ? commands[name]!
+    : fail(`unknown command "${name}"`, name, Object.keys(commands));
+  const extra = words[1 + command.words];
+  if (extra !== undefined) throw new UsageError(`unexpected argument "${extra}"`);
+  const foreign = given.find((option) => !command.options.includes(option.name));
+  if (foreign !== undefined) throw new UsageError(`"${foreign.written}" is not an option of ${name}`);
+  const values = (option: Option) => given.flatMap((one) => (one.name === option ? [one.value ?? ""] : []));
+  switch (name) {
+    case "check":
+      return { name, config: values("config").at(-1) };
+    case "init":
+      return { name, file: words[1] };
+    default:
+      return servingCommand(name === "demo" ? "demo" : "serve", values);
+  }
+}
+
+interface Given {
+  readonly name: Option;
+  /** "--listen", "-l": as on the command line. */
+  readonly written: string;
+  readonly value: string | undefined;
+}
+
+interface OptionToken {
+  readonly name: string;
+  readonly rawName: string;
+  readonly value: string | undefined;
+  readonly inlineValue: boolean | undefined;
+}
+
+function checkedOption({ name, rawName: written, value, inlineValue }: OptionToken): Given {
+  if (!Object.hasOwn(options, name)) {
+    fail(
+      `unknown option "${written}"`,
+      written,
+      Object.keys(options).map((known) => `--${known}`),
+    );
+  }
+  const option = name as Option;
+  if (options[option].type === "boolean") {
+    if (value !== undefined) throw new UsageError(`"${written}" takes no value`);
+  } else if (value === undefined || value === "" || (!inlineValue && value.startsWith("-"))) {
+    throw new UsageError(`"${written}" needs a value`);
+  }
+  return { name: option, written, value };
+}
+
+function servingCommand(name: "serve" | "demo", values: (option: Option) => string[]): ServeCommand {
+  const config = values("config").at(-1);
+  const to = values("to");
+  if (config !== undefined && to.length > 0) {
+    throw new UsageError('"--to" is for the case without a file: with "--config", give upstreams and routes there');
+  }
+  for (const address of values("listen")) orFail("--listen", parseAddress(address));
+  for (const url of to) orFail("--to", parseEndpointUrl(url));
+  const accessLog = values("no-access-log").length > 0 ? "off" : values("access-log").at(-1);
+  return {
+    name,
+    config,
+    listen: values("listen"),
+    to,
+    logLevel: oneOf("--log-level", values("log-level").at(-1), logLevels),
+    accessLog: oneOf("--access-log", accessLog, accessLogFormats),
+  };
+}
+
+function oneOf<T extends string>(option: string, value: string | undefined, known: readonly T[]): T | undefined {
+  if (value === undefined || (known as readonly string[]).includes(value)) return value as T | undefined;
+  return fail(`${option}: unknown value "${value}"`, value, known);
+}
+
+function orFail(option: string, parsed: Parsed<unknown>): void {
+  if (parsed.ok) return;
+  throw new UsageError(`${option}: ${parsed.message}${parsed.hint === undefined ? "" : `\n  ${parsed.hint}`}`);
+}
+
+function fail(message: string, word: string, known: readonly string[]): never {
+  const hint = suggestion(word, known);
+  throw new UsageError(hint === undefined ? message : `${message}\n  ${hint}`);
+}

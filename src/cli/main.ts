@@ -1,0 +1,61 @@
+/** The entry of the command on every runtime: `node bin/manifold`, `bun src/cli/main.ts`, `deno run -A src/cli/main.ts`. */
+import process from "node:process";
+import { ConfigError } from "../config/problem.ts";
+import { type Command, parseCommand, UsageError } from "./args.ts";
+import { check } from "./check.ts";
+import { help } from "./help.ts";
+import { InitError, init } from "./init.ts";
+import { packageVersion } from "./package.ts";
+
+/** @returns the exit code */
+async function run(command: Command): Promise<number> {
+  switch (command.name) {
+    case "help":
+      process.stdout.write(help);
+      return 0;
+    case "version":
+      process.stdout.write(`${packageVersion()}\n`);
+      return 0;
+    case "check":
+      check(command.config);
+      return 0;
+    case "init":
+      init(command.file);
+      return 0;
+    // These two load the whole proxy, which the others need not wait for.
+    case "serve":
+      return (await import("./serve.ts")).runServe(command);
+    case "demo":
+      return (await import("./demo/demo.ts")).runDemo(command);
+  }
+}
+
+/** What the user can mend is told in full and without a stack; the rest is a fault of ours, and its stack helps. */
+function report(error: unknown): number {
+  if (error instanceof UsageError) {
+    process.stderr.write(`manifold: ${error.message}\n  see manifold --help\n`);
+    return 2;
+  }
+  if (error instanceof ConfigError) {
+    const count = error.problems.length;
+    process.stderr.write(`${error.message}\n\n${count} problem${count === 1 ? "" : "s"}\n`);
+  } else if (error instanceof InitError || isSystemError(error)) {
+    process.stderr.write(`manifold: ${error.message}\n`);
+  } else {
+    process.stderr.write(`manifold: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  }
+  return 1;
+}
+
+/** An error of the operating system: an address in use, no right to a port. */
+function isSystemError(error: unknown): error is Error {
+  return error instanceof Error && "code" in error && "syscall" in error;
+}
+
+let code: number;
+try {
+  code = await run(parseCommand(process.argv.slice(2)));
+} catch (error) {
+  code = report(error);
+}
+process.exit(code);

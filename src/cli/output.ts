@@ -1,0 +1,43 @@
+/** What the command prints on standard output: where it listens, the log, and a line for each call. */
+import process from "node:process";
+import { type AccessLog, createAccessLog } from "../observe/access-log.ts";
+import { gatherLines } from "../observe/lines.ts";
+import { createLog, type Log, type LogLevel } from "../observe/log.ts";
+import type { AccessLogFormat } from "./args.ts";
+
+export interface Output {
+  readonly format: "pretty" | "json";
+  readonly log: Log;
+  /** Undefined where calls aren't logged. */
+  readonly accessLog: AccessLog | undefined;
+  /** Prints a line whatever the log level: plain text, or a line of JSON with the fields. */
+  announce(message: string, fields?: object): void;
+  /** Resolves when all is written. */
+  flush(): Promise<void>;
+}
+
+export function createOutput(options: { readonly accessLog: AccessLogFormat; readonly level: LogLevel }): Output {
+  const { stdout } = process;
+  stdout.on("error", () => {}); // who reads it may go away (EPIPE); calls go on
+  const lines = gatherLines((text) => stdout.write(text));
+  const { write } = lines;
+  const terminal = stdout.isTTY === true;
+  const format =
+    options.accessLog === "pretty" || options.accessLog === "json" ? options.accessLog : terminal ? "pretty" : "json";
+  const colour = terminal && (process.env.NO_COLOR ?? "") === "";
+  const announcements = createLog({ write, level: "info", format: "json" });
+  return {
+    format,
+    log: createLog({ write, level: options.level, format, colour }),
+    accessLog: options.accessLog === "off" ? undefined : createAccessLog({ write, format, colour }),
+    announce(message, fields = {}) {
+      if (format === "json") announcements.info(fields, message);
+      else write(`${message}\n`);
+      lines.flush();
+    },
+    flush() {
+      lines.flush();
+      return new Promise((resolve) => stdout.write("", () => resolve()));
+    },
+  };
+}

@@ -1,0 +1,93 @@
+/** `manifold serve`: listens until a signal comes. */
+import { existsSync } from "node:fs";
+import process from "node:process";
+import { build, type Parts } from "../config/build.ts";
+import { loadConfig } from "../config/load.ts";
+import type { UpstreamConfig } from "../config/schema.ts";
+import { type Server, serve } from "../serve/serve.ts";
+import { type ServeCommand, UsageError } from "./args.ts";
+import { createOutput, type Output } from "./output.ts";
+import { onStopSignals } from "./signals.ts";
+
+const defaultFile = "manifold.yaml";
+
+/**
+ * Runs the proxy as a file or the command line says, until it is stopped.
+ *
+ * @returns the exit code
+ * @throws ConfigError, UsageError, or what `serve()` throws where an address can't be listened on
+ */
+export async function runServe(command: ServeCommand): Promise<number> {
+  const { config, pem } = partsOf(command);
+  const output = outputOf(command, config);
+  const listeners = command.listen.map((address) => ({ address }));
+  const parts = { config: listeners.length === 0 ? config : { ...config, listeners }, pem };
+  return serveUntilStopped(await start(parts, output), output);
+}
+
+/** A file's configuration, or one made of the URLs. */
+function partsOf({ config, to }: ServeCommand): Parts {
+  if (to.length > 0) return partsOfEndpoints(to);
+  const file = config ?? (existsSync(defaultFile) ? defaultFile : undefined);
+  if (file === undefined) {
+    const hint = `"manifold init" writes a ${defaultFile}, "manifold demo" brings servers of its own`;
+    throw new UsageError(`nothing to proxy to: give --to URL or --config FILE\n  ${hint}`);
+  }
+  const loaded = loadConfig(file);
+  if (loaded.warnings !== "") process.stderr.write(`${loaded.warnings}\n\n`);
+  return loaded;
+}
+
+/** Every call goes to one upstream with these endpoints. */
+export function partsOfEndpoints(endpoints: readonly UpstreamConfig["endpoints"][number][]): Parts {
+  return {
+    config: { upstreams: { default: { endpoints: [...endpoints] } }, routes: [{ to: "default" }] },
+    pem: new Map(),
+  };
+}
+
+/** The command line's word counts, then the file's. */
+export function outputOf(command: ServeCommand, config: Parts["config"]): Output {
+  return createOutput({
+    accessLog: command.accessLog ?? config.access_log ?? "auto",
+    level: command.logLevel ?? config.log_level ?? "info",
+  });
+}
+
+export interface Running {
+  readonly server: Server;
+  /** Closes what the proxy has open to its upstreams. */
+  close(): void;
+}
+
+/** Listens, and says where. */
+export async function start(parts: Parts, { log, accessLog, announce }: Output): Promise<Running> {
+  const built = build(parts, { log, ...(accessLog === undefined ? {} : { onCall: accessLog }) });
+  const server = await serve(built.proxy, { listen: built.listen, drainTimeoutMs: built.drainTimeoutMs, log });
+  for (const { address, port, secure } of server.addresses) {
+    const host = address.includes(":") ? `[${address}]` : address;
+    const url = `${secure ? "https" : "http"}://${host}:${port}`;
+    announce(`listening on ${url}`, { address, port, secure });
+  }
+  return { server, close: () => built.close() };
+}
+
+/** @returns the exit code: 0 where calls had their time to finish, 1 where a second signal cut them short */
+export async function serveUntilStopped({ server, close }: Running, output: Output): Promise<number> {
+  const code = await new Promise<number>((resolve, reject) => {
+    onStopSignals({
+      onFirst(signal) {
+        output.announce(`${signal}: finishing open calls; once more ends at once`, { signal });
+        server.close().then(() => resolve(0), reject);
+      },
+      onSecond(signal) {
+        output.announce(`${signal}: ended with calls open`, { signal });
+        server.closeNow();
+        resolve(1);
+      },
+    });
+  });
+  close();
+  await output.flush();
+  return code;
+}
