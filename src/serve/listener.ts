@@ -7,7 +7,7 @@ import type { Log } from "../observe/log.ts";
 import type { Proxy } from "../proxy.ts";
 import { parseListenAddress } from "./address.ts";
 import { detect } from "./detect.ts";
-import { looksLikeHttp1, versionNotSupported } from "./http1.ts";
+import { refuseHttp1 } from "./http1.ts";
 import { openSession, type Session } from "./session.ts";
 
 /** TLS of a listener; all in PEM. */
@@ -46,6 +46,7 @@ export interface Listener {
 export async function listen(proxy: Proxy, options: ListenerOptions, log: Log | undefined): Promise<Listener> {
   const { host, port } = parseListenAddress(options.address);
   const secure = options.tls !== undefined;
+  const prefaceTimeoutMs = options.http2?.prefaceTimeoutMs ?? defaultSettings.prefaceTimeoutMs;
   /** Every connection; without a session as long as its protocol isn't known. */
   const sockets = new Map<Socket, Session | undefined>();
   let draining: Promise<void> | undefined;
@@ -59,12 +60,14 @@ export async function listen(proxy: Proxy, options: ListenerOptions, log: Log | 
       sockets.delete(socket);
       if (sockets.size === 0) drained();
     });
-    if (draining) socket.destroy();
+    if (draining !== undefined) socket.destroy();
     else if (secure && (socket as TLSSocket).alpnProtocol === "h2") open(socket);
-    else detect(socket, options.http2?.prefaceTimeoutMs ?? defaultSettings.prefaceTimeoutMs, ({ protocol, head }) => {
-      if (protocol === "http2") open(socket).receive(head);
-      else refuseHttp1(socket, head);
-    });
+    else {
+      detect(socket, prefaceTimeoutMs, ({ protocol, head }) => {
+        if (protocol === "http2") open(socket).receive(head);
+        else refuseHttp1(socket, head, prefaceTimeoutMs);
+      });
+    }
   }
 
   function open(socket: Socket): Session {
@@ -124,10 +127,4 @@ function bind(server: NetServer, host: string, port: number): Promise<void> {
       resolve();
     });
   });
-}
-
-function refuseHttp1(socket: Socket, head: Uint8Array): void {
-  if (!looksLikeHttp1(head)) return void socket.destroy();
-  socket.end(versionNotSupported);
-  socket.resume();
 }
