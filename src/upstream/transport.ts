@@ -59,16 +59,26 @@ export type Dial = (options: DialOptions, listener: DialListener) => () => void;
 /**
  * Reads the certificates of an upstream, once for all its connections.
  *
- * @throws Error if one of them isn't PEM, or certificate and key don't belong together
+ * @throws Error if one of them isn't PEM, or (not on every runtime) certificate and key don't belong together
  */
 export function createTlsContext(tls: UpstreamTls): SecureContext {
   const { ca, cert, key } = tls;
+  // Asked here because runtimes take anything for an authority and then trust nobody, and Deno for a certificate too.
+  checkPem("ca", ca, "CERTIFICATE");
+  checkPem("cert", cert, "CERTIFICATE");
+  checkPem("key", key, "PRIVATE KEY");
   return createSecureContext({
     minVersion: "TLSv1.2", // RFC 9113 section 9.2
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
   });
+}
+
+/** Names the setting alone: a value that was meant to be a key is nothing for a log. */
+function checkPem(setting: keyof UpstreamTls, pem: string | undefined, what: "CERTIFICATE" | "PRIVATE KEY"): void {
+  if (pem === undefined || new RegExp(`-----BEGIN [A-Z ]*${what}-----`).test(pem)) return;
+  throw new TypeError(`tls.${setting} has no PEM block "${what}"`);
 }
 
 /** Milliseconds of silence after which TCP itself asks whether the peer is there. */

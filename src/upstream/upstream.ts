@@ -157,7 +157,7 @@ class EndpointGroup implements Upstream, EndpointOwner {
     if (this.#set.dormant) this.#chores = true;
     const parked = [...this.#parked];
     this.#parked.clear();
-    for (const pending of parked) this.#place(pending, this.#choose(pending), undefined);
+    for (const pending of parked) if (!pending.done) this.#place(pending, this.#choose(pending), undefined);
   }
 
   #wait(call: Call, waiter: Waiter, avoid: Endpoint | undefined, chosen: Endpoint | undefined): CancelWait | undefined {
@@ -173,10 +173,7 @@ class EndpointGroup implements Upstream, EndpointOwner {
 
   #place(pending: Pending, endpoint: Endpoint | undefined, error: Error | undefined): void {
     if (endpoint === undefined) {
-      if (this.#closed) refuse(pending, "closed", error);
-      else if (pending.tried.length === 0 && this.#set.resolving) this.#parked.add(pending);
-      else if (pending.tried.length > 0) refuse(pending, "connection failed", error);
-      else refuse(pending, "no endpoint", this.#set.error);
+      this.#placeNowhere(pending, error);
       return;
     }
     const connection = endpoint.connection();
@@ -184,11 +181,20 @@ class EndpointGroup implements Upstream, EndpointOwner {
       pending.done = true;
       pending.waiter.onConnection(connection, endpoint);
     } else if (!endpoint.enqueue(pending)) {
-      refuse(
-        pending,
-        "too many calls waiting",
-        new Error(`${endpoint.pendingCount} calls wait for ${endpoint.address}`),
-      );
+      const cause = new Error(`${endpoint.pendingCount} calls wait for ${endpoint.address}`);
+      refuse(pending, "too many calls waiting", cause);
+    }
+  }
+
+  #placeNowhere(pending: Pending, error: Error | undefined): void {
+    if (this.#closed) {
+      refuse(pending, "closed", error);
+    } else if (pending.tried.length > 0) {
+      refuse(pending, "connection failed", error);
+    } else {
+      this.#set.refresh();
+      if (this.#set.resolving) this.#parked.add(pending);
+      else refuse(pending, "no endpoint", this.#set.error);
     }
   }
 
@@ -198,6 +204,7 @@ class EndpointGroup implements Upstream, EndpointOwner {
    * which all calls of that moment share.
    */
   #choose(pending: Pending): Endpoint | undefined {
+    if (this.#closed) return undefined;
     const { call, avoid, tried } = pending;
     const left = this.#set.endpoints.filter((endpoint) => endpoint.state !== "closed" && !tried.includes(endpoint));
     const well = left.filter((endpoint) => endpoint.available);
@@ -229,7 +236,7 @@ function endpointFactory({
   targets: readonly Target[];
 }): (target: Target, addresses: readonly string[]) => Endpoint {
   const { tls, http2, log } = options;
-  const context = targets.some(({ secure }) => secure) ? createTlsContext(tls ?? {}) : undefined;
+  const context = targets.some(({ secure }) => secure) ? tlsContext(options) : undefined;
   return (target, addresses) => {
     const { port, secure } = target;
     const serverName = target.serverName ?? tls?.serverName ?? target.host;
@@ -250,6 +257,14 @@ function endpointFactory({
       log,
     });
   };
+}
+
+function tlsContext({ name, tls = {} }: UpstreamOptions): ReturnType<typeof createTlsContext> {
+  try {
+    return createTlsContext(tls);
+  } catch (error) {
+    throw new TypeError(`upstream "${name}": ${(error as Error).message}`, { cause: error });
+  }
 }
 
 function limitsOf(options: UpstreamOptions): Limits {
