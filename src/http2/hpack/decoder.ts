@@ -4,6 +4,7 @@ import { Field, Indexing } from "../field.ts";
 import { DynamicTable, initialTableSize } from "./dynamic-table.ts";
 import { decodeHuffman } from "./huffman.ts";
 import { latin1 } from "./latin1.ts";
+import { LiteralMemo } from "./literal-memo.ts";
 import { staticFields, staticLength } from "./static-table.ts";
 
 /** The largest integer taken: no index, length or table size of a sane peer comes near. */
@@ -32,6 +33,8 @@ export class HpackDecoder {
   #maxTableSize: number;
   /** The size that the next block must begin by going down to, as the peer has acknowledged it; infinite for none. */
   #requiredSize = Number.POSITIVE_INFINITY;
+
+  #memo: LiteralMemo | undefined;
 
   // The block that is being read.
   #block: Uint8Array = noBytes;
@@ -105,9 +108,28 @@ export class HpackDecoder {
   }
 
   #readLiteral(prefix: number, indexing: Indexing): Field {
+    const start = this.#pos;
     const index = this.#readInteger(prefix);
+    // A never indexed value is kept nowhere, and an index of the dynamic table means another name each time.
+    if (indexing === Indexing.without && index > 0 && index <= staticLength) return this.#readRepeatable(start, index);
     const name = index === 0 ? this.#readString() : this.#fieldAt(index).name;
     return new Field(name, this.#readString(), indexing);
+  }
+
+  /** A literal that began at `start`, and of which the value is still to be read. */
+  #readRepeatable(start: number, index: number): Field {
+    this.#memo ??= new LiteralMemo();
+    const valueLength = this.#pos < this.#end ? this.#block[this.#pos]! & 0x7f : 0;
+    const end = this.#pos + 1 + valueLength;
+    const isShort = valueLength < 0x7f && end <= this.#end; // in one byte, and all there
+    const known = isShort ? this.#memo.find(this.#block, start, end) : undefined;
+    if (known !== undefined) {
+      this.#pos = end;
+      return known;
+    }
+    const field = new Field(this.#fieldAt(index).name, this.#readString(), Indexing.without);
+    if (isShort && this.#memo.isWanted) this.#memo.keep(field, new Uint8Array(this.#block.subarray(start, end)));
+    return field;
   }
 
   #fieldAt(index: number): Field {

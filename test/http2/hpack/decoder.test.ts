@@ -81,6 +81,37 @@ describe("decode()", () => {
     expect([field!.name, field!.value]).toEqual(["x-custom", "v".repeat(40)]);
   });
 
+  it("gives the same field for a literal that comes again, but not if it is never indexed", () => {
+    const decoder = new HpackDecoder(limits);
+    const path = "040b2f612e532f4d6574686f64";
+    const bytes = Buffer.alloc(13);
+    const read = (hex: string) => {
+      bytes.fill(hex, "hex"); // one buffer for all, as a connection may have
+      return decoder.decode(bytes, 0, hex.length / 2)![0]!;
+    };
+    const first = [read(path), read(path), read(path.replace("64", "65"))];
+    const [again, other] = [read(path), read(path.replace(/64$/, "66"))];
+    expect(again).toBe(first[1]);
+    expect([...first, again, other].map((field) => field.value)).toEqual(
+      ["d", "d", "e", "d", "f"].map((letter) => `/a.S/Metho${letter}`),
+    );
+    const never = path.replace(/^04/, "14");
+    expect(read(never)).toEqual(read(never));
+    expect(read(never)).not.toBe(read(never));
+  });
+
+  it("tells repeated literals apart by each of their bytes", () => {
+    const decoder = new HpackDecoder(limits);
+    const text = "/package.of.some.Service/Method";
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < text.length; i++) {
+        const value = `${text.slice(0, i)}~${text.slice(i + 1)}`;
+        const block = Buffer.concat([Buffer.from([0x04, value.length]), Buffer.from(value)]);
+        expect(linesOf(decode(decoder, block))).toEqual([`:path: ${value} (without)`]);
+      }
+    }
+  });
+
   it("keeps bytes above 0x7f as they are", () => {
     expect(linesOf(decodeHex(new HpackDecoder(limits), "0001ff04c3a4fe80"))).toEqual([
       "\xff: \xc3\xa4\xfe\x80 (without)",
