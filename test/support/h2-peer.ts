@@ -71,13 +71,13 @@ export class H2Peer {
 
   /** Client: opens a stream with the next free id. */
   open(fields: readonly FieldPair[], options: { end?: boolean } = {}): PeerStream {
-    const stream = this.adopt(this.#nextId);
+    const stream = this.adopt();
     stream.sendHeaders(fields, options);
     return stream;
   }
 
-  /** Watches a stream whose frames the test sends itself. */
-  adopt(id: number): PeerStream {
+  /** Watches a stream (default: the next free id) whose frames the test sends itself. */
+  adopt(id = this.#nextId): PeerStream {
     if (id >= this.#nextId) this.#nextId = id + 2;
     const stream = new PeerStream(this, id);
     this.streams.set(id, stream);

@@ -1,0 +1,104 @@
+/** The stage of a fault: Manifold, an upstream of its own for the canary, and what every row of the table asks for. */
+import { expect } from "vitest";
+import { startCanary } from "../support/canary.ts";
+import { callMany, connectPeer } from "../support/grpc.ts";
+import type { H2Peer } from "../support/h2-peer.ts";
+import { type Manifold, startManifold } from "../support/manifold.ts";
+import { standIn, startEnvoy } from "../support/stand-in.ts";
+import { until } from "../support/until.ts";
+import { canaryPath, startUpstream } from "../support/upstream.ts";
+import { runtime } from "./suite.ts";
+
+export interface Stage {
+  manifold: Manifold;
+  /** A new client connection. Closed with the stage at the latest. */
+  connect(options?: Parameters<typeof connectPeer>[1]): Promise<H2Peer>;
+  /**
+   * Runs a fault, with the canary beside it: afterwards the process lives, no canary call has failed, memory has grown
+   * by less than 32 MB (or `growthMb`) since before, and no socket is left that the fault opened.
+   */
+  survive(fault: () => Promise<void>, options?: { growthMb?: number }): Promise<void>;
+  /** Ends Manifold, which must exit with 0, and the canary's upstream. */
+  close(): Promise<void>;
+}
+
+/** Calls before memory is measured: the first growth of a heap is no leak. */
+const warmUpCalls = 10_000;
+
+/** What Manifold may keep open to each endpoint. */
+const connectionsPerEndpoint = 4;
+
+/**
+ * Starts Manifold with a route to each upstream: the canary's service to one of its own, the rest to `endpoints`.
+ *
+ * @param more routes that come first, and keys of the upstream "main"
+ */
+export async function setStage(
+  endpoints: readonly string[],
+  more: { routes?: readonly object[]; main?: object; warmUp?: boolean } = {},
+): Promise<Stage> {
+  const canaryUpstream = await startUpstream({ record: false });
+  const config = {
+    listeners: [{ address: "127.0.0.1:0" }],
+    upstreams: { canary: { endpoints: [canaryUpstream.url] }, main: { endpoints, ...more.main } },
+    routes: [{ match: { service: "manifold.test.Canary" }, to: "canary" }, ...(more.routes ?? []), { to: "main" }],
+  };
+  const manifold = standIn === "envoy" ? await startEnvoy(config) : await startManifold({ runtime, config });
+  const peers: H2Peer[] = [];
+  const connect: Stage["connect"] = async (options) => {
+    const peer = await connectPeer(manifold.port, options);
+    peers.push(peer);
+    return peer;
+  };
+  if (more.warmUp !== false) await warmUp(connect);
+  return {
+    manifold,
+    connect,
+    async survive(fault, { growthMb = 32 } = {}) {
+      const before = { rss: manifold.rss(), sockets: manifold.sockets() };
+      const opened = peers.length;
+      const canary = await startCanary(manifold.port);
+      try {
+        await fault();
+      } finally {
+        const seen = await canary.stop();
+        expect(seen.failures).toEqual([]);
+        expect(seen.calls).toBeGreaterThan(0);
+      }
+      for (const peer of peers.splice(opened)) peer.socket.destroy();
+      expect(manifold.program.exit()).toBeUndefined();
+      await untilBack(manifold, before, { growthMb, sockets: connectionsPerEndpoint * endpoints.length });
+    },
+    async close() {
+      for (const peer of peers) peer.socket.destroy();
+      const exit = await manifold.stop();
+      await canaryUpstream.close();
+      expect(exit).toBe(0);
+    },
+  };
+}
+
+async function warmUp(connect: Stage["connect"]): Promise<void> {
+  const peers = await Promise.all([connect(), connect(), connect(), connect()]);
+  const failures = await callMany(peers, canaryPath, { calls: warmUpCalls, concurrency: 64 });
+  for (const peer of peers) await peer.close();
+  expect(failures).toEqual([]);
+}
+
+/** Memory and sockets get a few seconds: a collector runs when it likes, and a closed socket takes a turn. */
+async function untilBack(
+  manifold: Manifold,
+  before: { rss: number | undefined; sockets: number | undefined },
+  allowed: { growthMb: number; sockets: number },
+): Promise<void> {
+  if (before.rss === undefined || before.sockets === undefined) {
+    console.warn("memory and sockets are not measured: no /proc");
+    return;
+  }
+  const grownMb = () => (manifold.rss()! - before.rss!) / 2 ** 20;
+  const left = () => manifold.sockets()! - before.sockets!;
+  await until("memory to go back", () => grownMb() < allowed.growthMb, 5_000).catch(() => {});
+  expect(grownMb(), "MB that the process grew by").toBeLessThan(allowed.growthMb);
+  await until("sockets to be closed", () => left() <= allowed.sockets).catch(() => {});
+  expect(left(), "sockets more than before").toBeLessThanOrEqual(allowed.sockets);
+}

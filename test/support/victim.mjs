@@ -1,0 +1,14 @@
+// An upstream in a process of its own, so that it can be killed or stopped. Prints its port. Every call gets headers, and
+// a message a second, without an end. With "deaf" it is a listener with a short queue and nothing else.
+import http2 from "node:http2";
+import net from "node:net";
+
+const server = process.argv[2] === "deaf" ? net.createServer() : http2.createServer();
+server.on("stream", (stream) => {
+  stream.on("error", () => {});
+  stream.respond({ ":status": 200, "content-type": "application/grpc" });
+  stream.write(Buffer.from([0, 0, 0, 0, 1, 7]));
+  const timer = setInterval(() => stream.write(Buffer.from([0, 0, 0, 0, 1, 7])), 1_000);
+  stream.on("close", () => clearInterval(timer));
+});
+server.listen({ port: 0, host: "127.0.0.1", backlog: 1 }, () => console.log(server.address().port));
