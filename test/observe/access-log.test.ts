@@ -1,0 +1,98 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type AccessLogOptions, createAccessLog } from "../../src/observe/access-log.ts";
+import type { CallRecord } from "../../src/observe/call-record.ts";
+import { fakeCall } from "../upstream/fake-dial.ts";
+
+const record: CallRecord = {
+  call: fakeCall(),
+  status: 0,
+  endpoint: "node-1",
+  requestBytes: 12,
+  responseBytes: 1_534,
+  durationMs: 1.234_567,
+};
+
+function lineOf(changes: Partial<CallRecord>, options: Partial<AccessLogOptions> = {}): string {
+  const lines: string[] = [];
+  createAccessLog({ write: (line) => lines.push(line), format: "pretty", ...options })({ ...record, ...changes });
+  expect(lines).toHaveLength(1);
+  return lines[0]!;
+}
+
+describe("createAccessLog()", () => {
+  it("writes one line for people", () => {
+    expect(lineOf({})).toMatch(
+      /^\d\d:\d\d:\d\d\.\d{3} {2}ok {19}\/acme\.v1\.Users\/Get {2}grpc -> grpc {2}1\.23 ms {2}node-1 {2}12 B -> 1\.5 kB\n$/,
+    );
+  });
+
+  it("says what went wrong, from the detail where there is one", () => {
+    const { endpoint: _, ...unreached } = record;
+    const lines: string[] = [];
+    const log = createAccessLog({ write: (line) => lines.push(line), format: "pretty" });
+    log({ ...unreached, status: 14, message: "upstream unavailable", detail: "127.0.0.1:1: refused" });
+    log({ ...record, status: 5, message: "no such user" });
+    expect(lines[0]).toMatch(
+      /unavailable {10}\/acme\.v1\.Users\/Get {2}grpc {2}1\.23 ms {2}- .* {2}127\.0\.0\.1:1: refused\n$/,
+    );
+    expect(lines[1]).toMatch(/not_found .*no such user\n$/);
+  });
+
+  it.each([
+    [0, 32],
+    [5, 33],
+    [14, 31],
+    [99, 31],
+  ])("paints status %s in colour %s where colours are on", (status, colour) => {
+    expect(lineOf({ status }, { colour: true })).toContain(`\x1b[${colour}m`);
+    expect(lineOf({ status })).not.toContain("\x1b");
+  });
+
+  it.each([
+    [0.001, "0.00 ms"],
+    [12.3, "12 ms"],
+    [3_456, "3.5 s"],
+  ])("shows %s ms as %s", (durationMs, shown) => {
+    expect(lineOf({ durationMs })).toContain(`  ${shown}  `);
+  });
+
+  it("writes JSON with stable keys", () => {
+    const line = lineOf({ status: 14, message: "m", detail: "d" }, { format: "json" });
+    const { time, ...fields } = JSON.parse(line);
+    expect(time).toBeTypeOf("number");
+    expect(fields).toEqual({
+      level: 30,
+      msg: "call",
+      status: "unavailable",
+      code: 14,
+      path: "/acme.v1.Users/Get",
+      authority: "users.example",
+      protocol: "grpc",
+      upstream_protocol: "grpc",
+      peer: "127.0.0.1",
+      peer_port: 40_000,
+      endpoint: "node-1",
+      duration_ms: 1.235,
+      request_bytes: 12,
+      response_bytes: 1_534,
+      message: "m",
+      detail: "d",
+    });
+  });
+
+  it.each(["json", "pretty"] as const)("lets no caller forge a line or an escape sequence in %s", (format) => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (text) => {
+        const call = fakeCall({ path: `/S/${text}`, authority: text });
+        const line = lineOf(
+          { call, message: text, detail: text, endpoint: text, status: 2 },
+          { format, colour: false },
+        );
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not pass
+        expect(line.slice(0, -1)).not.toMatch(/[\0-\x1f\x7f-\x9f\u2028\u2029\u202e]/);
+        if (format === "json") expect(JSON.parse(line)).toMatchObject({ authority: text, message: text });
+      }),
+    );
+  });
+});
