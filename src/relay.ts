@@ -35,6 +35,8 @@ const maxAfterEnd = 32 << 10;
 export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
   readonly downstream: Http2Stream;
   deadline = Number.POSITIVE_INFINITY;
+  earlier: Timed | undefined;
+  later: Timed | undefined;
   responseBytes = 0;
   readonly #call: InboundCall;
   readonly #context: RelayContext;
@@ -69,7 +71,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     this.#destination = destination;
     const { timeoutMs } = destination;
     if (timeoutMs !== undefined && this.#call.startedAt + timeoutMs < this.deadline) {
-      this.#context.deadlines.remove(this);
+      this.#disarm();
       this.#context.deadlines.add(this, this.#call.startedAt + timeoutMs);
     }
     this.#acquire(undefined);
@@ -166,6 +168,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
 
   /** What waits for the caller's window is dropped: it would hold back the status for which the caller waits. */
   onDeadline(): void {
+    this.deadline = Number.POSITIVE_INFINITY;
     this.downstream.dropQueue();
     this.fail(Code.DeadlineExceeded, "deadline exceeded");
   }
@@ -203,10 +206,16 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     this.#attempt?.cancel();
   }
 
+  #disarm(): void {
+    if (this.deadline === Number.POSITIVE_INFINITY) return;
+    this.#context.deadlines.remove(this);
+    this.deadline = Number.POSITIVE_INFINITY;
+  }
+
   #finish(status: number, message: string | undefined, detail?: string): void {
     this.#over = true;
     this.#replay = undefined;
-    if (this.deadline !== Number.POSITIVE_INFINITY) this.#context.deadlines.remove(this);
+    this.#disarm();
     // An answer before the request's end: an empty DATA ends our side, for servers count resets (fault A3).
     this.#attempt?.stream.dropQueue();
     this.#attempt?.stream.end();

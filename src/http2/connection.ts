@@ -75,12 +75,12 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
   /** Streams that may be opened now (client role); 0 once no more will be. */
   get room(): number {
     if (this.#state !== "open" || this.isServer || this.streams.nextId > frame.maxInt31) return 0;
-    return Math.max(0, this.peerMaxStreams - this.streams.open.size);
+    return Math.max(0, this.peerMaxStreams - this.streams.size);
   }
 
   /** Streams that are open. */
   get streamCount(): number {
-    return this.streams.open.size;
+    return this.streams.size;
   }
 
   get closed(): boolean {
@@ -225,13 +225,13 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
     if (block !== undefined && now - block.startedAt > settings.headerBlockTimeoutMs) {
       return this.#end(ErrorCode.protocolError, "header block not whole in time", undefined);
     }
-    if (this.streams.open.size === 0) {
+    if (this.streams.size === 0) {
       if (now - this.#idleSince > settings.connectionIdleTimeoutMs) this.#end(ErrorCode.noError, "idle", undefined);
       return;
     }
     if (settings.streamIdleTimeoutMs === 0 || (now - this.#sweptAt) * 10 < settings.streamIdleTimeoutMs) return;
     this.#sweptAt = now;
-    for (const stream of [...this.streams.open.values()]) {
+    for (const stream of this.streams.all()) {
       if (now - stream.lastActive <= settings.streamIdleTimeoutMs) continue;
       this.resetStream(stream, ErrorCode.cancel);
       stream.listener.onReset(ErrorCode.cancel, "idle");
@@ -243,7 +243,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
     const { keepaliveIntervalMs, keepaliveTimeoutMs } = this.settings;
     if (keepaliveIntervalMs === 0) return;
     this.#keepalive = setTimeout(() => {
-      if (this.streams.open.size === 0) return this.#armKeepalive();
+      if (this.streams.size === 0) return this.#armKeepalive();
       const heard = this.#receiver.chunks;
       this.sender.ping(keepalivePing, false);
       this.#keepalive = setTimeout(() => {
@@ -274,7 +274,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
   #newStream(id: number): Http2Stream {
     const receiveWindow = Math.max(this.settings.initialWindowSize, frame.initialWindowSize);
     const stream = new Http2Stream(id, this, this.#inbound.peerInitialWindow, receiveWindow);
-    this.streams.open.set(id, stream);
+    this.streams.add(stream);
     return stream;
   }
 
@@ -290,8 +290,8 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
       stream.queue = undefined;
       this.sender.forget(stream);
     }
-    this.streams.close(stream.id, reset);
-    if (this.streams.open.size === 0) {
+    this.streams.delete(stream.id, reset);
+    if (this.streams.size === 0) {
       this.#idleSince = turn.now;
       if (this.#state === "draining") this.#closeIfDrained();
     }
@@ -324,7 +324,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
 
   /** A server waits for the second GOAWAY, a client that has streams for their end. */
   #closeIfDrained(): void {
-    if (this.#state !== "draining" || this.streams.open.size > 0) return;
+    if (this.#state !== "draining" || this.streams.size > 0) return;
     if (this.isServer && this.acceptUpTo === frame.maxInt31) return;
     this.#end(undefined, "", undefined);
   }
@@ -363,7 +363,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
     this.#receiver.stop();
     lastWords();
     this.sender.output.close();
-    for (const stream of [...this.streams.open.values()]) {
+    for (const stream of this.streams.all()) {
       this.#forget(stream, false);
       stream.listener.onReset(ErrorCode.internalError, "connection");
     }

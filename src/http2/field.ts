@@ -57,6 +57,7 @@ export class Field {
   readonly kind: FieldKind;
   /** Name and value in one string: what an encoder's table is searched by. */
   readonly key: string;
+  #literal: Uint8Array | undefined;
 
   constructor(name: string, value: string, indexing: Indexing = Indexing.incremental) {
     this.name = name;
@@ -69,6 +70,15 @@ export class Field {
   /** Bytes this field counts in a table and in a header list: name, value and 32 (RFC 7541 section 4.1). */
   get size(): number {
     return this.name.length + this.value.length + 32;
+  }
+
+  /** The encoder's note: the bytes this field is written as, where it is a literal that comes again; empty after the first. */
+  get literal(): Uint8Array | undefined {
+    return this.#literal;
+  }
+
+  set literal(bytes: Uint8Array) {
+    this.#literal = bytes;
   }
 }
 

@@ -103,7 +103,7 @@ export class Inbound implements FrameSink {
   }
 
   onHeaderBlock(id: number, fields: Field[] | undefined, end: boolean): void {
-    const stream = this.#owner.streams.open.get(id);
+    const stream = this.#owner.streams.get(id);
     if (stream !== undefined) {
       stream.lastActive = turn.now;
       if (stream.headed) this.#onTrailers(stream, fields, end);
@@ -120,7 +120,7 @@ export class Inbound implements FrameSink {
     const { streams, settings } = owner;
     streams.lastPeerId = id;
     if (id > owner.acceptUpTo) return streams.rememberReset(id);
-    if (streams.open.size >= settings.maxConcurrentStreams) {
+    if (streams.size >= settings.maxConcurrentStreams) {
       // before the peer has acked our SETTINGS it can't know the limit, so that isn't held against it.
       if (this.#settingsAcked) owner.countReset();
       return owner.refuse(id, ErrorCode.refusedStream);
@@ -164,7 +164,7 @@ export class Inbound implements FrameSink {
   }
 
   onReset(id: number, code: ErrorCode): void {
-    const stream = this.#owner.streams.open.get(id);
+    const stream = this.#owner.streams.get(id);
     if (stream === undefined) {
       if (this.#owner.streams.isIdle(id)) throw idle("RST_STREAM", id);
       return;
@@ -217,7 +217,7 @@ export class Inbound implements FrameSink {
   #onInitialWindow(value: number): void {
     const change = value - this.#peerInitialWindow;
     this.#peerInitialWindow = value;
-    for (const stream of this.#owner.streams.open.values()) {
+    for (const stream of this.#owner.streams.all()) {
       stream.sendWindow += change;
       if (stream.sendWindow > frame.maxInt31) {
         throw new ConnectionError(ErrorCode.flowControlError, `window of stream ${stream.id} beyond 2^31-1`);
@@ -242,7 +242,7 @@ export class Inbound implements FrameSink {
   onGoaway(lastStreamId: number, code: ErrorCode): void {
     const { streams, isServer } = this.#owner;
     if (isServer) return; // a client's word on pushes, of which there are none
-    for (const stream of [...streams.open.values()]) {
+    for (const stream of streams.all()) {
       if (stream.id > lastStreamId) this.#owner.abandon(stream, ErrorCode.refusedStream, "unprocessed");
     }
     this.#owner.goneAway(code);
@@ -256,7 +256,7 @@ export class Inbound implements FrameSink {
       if (sender.window > frame.maxInt31) throw new ConnectionError(ErrorCode.flowControlError, "window beyond 2^31-1");
       return sender.pump();
     }
-    const stream = this.#owner.streams.open.get(id);
+    const stream = this.#owner.streams.get(id);
     if (stream === undefined) {
       if (this.#owner.streams.isIdle(id)) throw idle("WINDOW_UPDATE", id);
       return;
@@ -273,7 +273,7 @@ export class Inbound implements FrameSink {
   /** The open stream, or undefined where the frame is to be let pass; anything else is the peer's error. */
   #streamFor(id: number, what: string): Http2Stream | undefined {
     const { streams } = this.#owner;
-    const stream = streams.open.get(id);
+    const stream = streams.get(id);
     if (stream !== undefined || streams.wasReset(id)) return stream;
     if (streams.isIdle(id)) throw idle(what, id);
     throw new ConnectionError(ErrorCode.streamClosed, `${what} on stream ${id}, which is closed`);

@@ -40,7 +40,7 @@ export function openSession(socket: Socket, { proxy, secure, settings, log }: Se
     receive: (chunk) => connection.receive(chunk),
     shutdown: () => connection.shutdown(),
     abort(error) {
-      for (const stream of [...connection.streams.open.values()]) (stream.listener as InboundListener).refuse?.(error);
+      for (const stream of connection.streams.all()) (stream.listener as InboundListener).refuse?.(error);
       connection.destroy();
     },
   };

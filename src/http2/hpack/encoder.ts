@@ -31,6 +31,9 @@ const unrepeatedNames = new Set([
   "x-request-id",
 ]);
 
+/** Bytes of a literal that a field keeps, at most: as many as the decoder's memo takes. */
+const maxKeptLiteral = 160;
+
 const noBytes = new Uint8Array(0);
 
 /** Bytes that a block with these fields can't exceed, for the room that `HpackEncoder.encode` needs. */
@@ -93,6 +96,7 @@ export class HpackEncoder {
       const field = fields[i]!;
       const index = field.indexing === Indexing.incremental ? this.#indexOf(field) : 0;
       if (index > 0) this.#writeInteger(0x80, 0x7f, index);
+      else if (field.indexing === Indexing.without) this.#writeRepeatable(field);
       else this.#writeLiteral(field);
     }
     this.#out = noBytes;
@@ -123,6 +127,23 @@ export class HpackEncoder {
 
   #indexOfNumber(number: number): number {
     return staticLength + this.#table.inserted - number;
+  }
+
+  /**
+   * A literal without indexing, which is the same bytes each time if its name is in the static table. The decoder gives the
+   * same field for a literal that is repeated, so that the second time already its bytes are worth keeping.
+   */
+  #writeRepeatable(field: Field): void {
+    const { literal } = field;
+    if (literal !== undefined && literal.length > 0) {
+      this.#out.set(literal, this.#pos);
+      this.#pos += literal.length;
+      return;
+    }
+    const start = this.#pos;
+    this.#writeLiteral(field);
+    if (this.#pos - start > maxKeptLiteral || !staticIndexByName.has(field.name)) return;
+    field.literal = literal === undefined ? noBytes : new Uint8Array(this.#out.subarray(start, this.#pos));
   }
 
   #writeLiteral(field: Field): void {
