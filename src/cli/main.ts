@@ -39,7 +39,9 @@ function report(error: unknown): number {
   if (error instanceof ConfigError) {
     const count = error.problems.length;
     process.stderr.write(`${error.message}\n\n${count} problem${count === 1 ? "" : "s"}\n`);
-  } else if (error instanceof InitError || isSystemError(error)) {
+  } else if (isSystemError(error)) {
+    process.stderr.write(`manifold: ${systemMessage(error)}\n`);
+  } else if (error instanceof InitError) {
     process.stderr.write(`manifold: ${error.message}\n`);
   } else {
     process.stderr.write(`manifold: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
@@ -47,9 +49,28 @@ function report(error: unknown): number {
   return 1;
 }
 
-/** An error of the operating system: an address in use, no right to a port. */
-function isSystemError(error: unknown): error is Error {
+/** An error of the operating system, such as a port that can't be had. */
+interface SystemError extends Error {
+  readonly code: string;
+  readonly address?: string;
+  readonly port?: number;
+}
+
+function isSystemError(error: unknown): error is SystemError {
   return error instanceof Error && "code" in error && "syscall" in error;
+}
+
+const whyNot: Record<string, string> = {
+  EADDRINUSE: "is in use already",
+  EADDRNOTAVAIL: "is no address of this machine",
+  EACCES: "needs more rights than this user has",
+};
+
+/** Each runtime has its own words for these. */
+function systemMessage({ code, address, port, message }: SystemError): string {
+  const why = whyNot[code];
+  if (why === undefined || address === undefined || port === undefined) return message;
+  return `${address.includes(":") ? `[${address}]` : address}:${port} ${why}`;
 }
 
 let code: number;

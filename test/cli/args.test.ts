@@ -1,0 +1,53 @@
+import { describe, expect, it } from "vitest";
+import { parseCommand, UsageError } from "../../src/cli/args.ts";
+
+const words = (line: string) => line.split(" ").filter((word) => word !== "");
+
+describe("parseCommand()", () => {
+  const nothing = { config: undefined, listen: [], to: [], logLevel: undefined, accessLog: undefined };
+
+  it.each([
+    ["", { ...nothing, name: "serve" }],
+    ["serve -c a.yaml", { ...nothing, name: "serve", config: "a.yaml" }],
+    [
+      "--config=a.yaml --listen :80 -l [::1]:0",
+      { ...nothing, name: "serve", config: "a.yaml", listen: [":80", "[::1]:0"] },
+    ],
+    ["--to http://a:1 -t https://b", { ...nothing, name: "serve", to: ["http://a:1", "https://b"] }],
+    ["--no-access-log --log-level debug", { ...nothing, name: "serve", accessLog: "off", logLevel: "debug" }],
+    ["demo --access-log pretty", { ...nothing, name: "demo", accessLog: "pretty" }],
+    ["--access-log json demo", { ...nothing, name: "demo", accessLog: "json" }],
+    ["check", { name: "check", config: undefined }],
+    ["check --config a.yaml", { name: "check", config: "a.yaml" }],
+    ["init", { name: "init", file: undefined }],
+    ["init a.yaml", { name: "init", file: "a.yaml" }],
+    ["serve --help", { name: "help" }],
+    ["-v", { name: "version" }],
+  ])("reads %j", (line, command) => {
+    expect(parseCommand(words(line))).toEqual(command);
+  });
+
+  it.each([
+    ["serv", 'unknown command "serv"\n  did you mean "serve"?'],
+    ["constructor", 'unknown command "constructor"\n  known: serve, demo, check, init'],
+    ["--listn :80", 'unknown option "--listn"\n  did you mean "--listen"?'],
+    ["serve now", 'unexpected argument "now"'],
+    ["init a b", 'unexpected argument "b"'],
+    ["check --to http://a", '"--to" is not an option of check'],
+    ["demo -c a.yaml", '"-c" is not an option of demo'],
+    ["--listen", '"--listen" needs a value'],
+    ["--listen --to http://a", '"--listen" needs a value'],
+    ["--config=", '"--config" needs a value'],
+    ["--no-access-log=yes", '"--no-access-log" takes no value'],
+    ["--listen 80", '--listen: not an address: "80"\n  did you mean "127.0.0.1:80", or ":80" for all interfaces?'],
+    ["--to localhost:50051", '--to: not a URL: "localhost:50051"\n  did you mean "http://localhost:50051"?'],
+    [
+      "--to http://a --config b",
+      '"--to" is for the case without a file: with "--config", give upstreams and routes there',
+    ],
+    ["--log-level inof", '--log-level: unknown value "inof"\n  did you mean "info"?'],
+    ["--access-log xml", '--access-log: unknown value "xml"\n  known: auto, pretty, json, off'],
+  ])("refuses %j", (line, message) => {
+    expect(() => parseCommand(words(line))).toThrow(new UsageError(message));
+  });
+});
