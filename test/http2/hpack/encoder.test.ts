@@ -82,6 +82,27 @@ describe("encode()", () => {
     expect(encode(encoder, [new Field(":method", "GET", Indexing.never)])[0]).toBe(0x12);
   });
 
+  it("writes a field that is repeated without indexing the same each time, whatever the table has by then", () => {
+    const field = new Field(":path", "/a.S/Method", Indexing.without);
+    const named = new Field("x-named", "value of it", Indexing.without);
+    const encoder = new HpackEncoder({ maxTableSize: 4096 });
+    const decoder = new HpackDecoder(noLimits);
+    const out = Buffer.alloc(200);
+    for (let i = 0; i < 5; i++) {
+      const end = encoder.encode([new Field("x-named", `${i}`), field, named], out, 0);
+      expect(linesOf(decoder.decode(out, 0, end))).toEqual([
+        `x-named: ${i}`,
+        ":path: /a.S/Method (without)",
+        "x-named: value of it (without)",
+      ]);
+      out.fill(0); // what is kept must be a copy
+    }
+    const block = encode(new HpackEncoder({ maxTableSize: 4096 }), [
+      new Field(":path", "/a.S/Method", Indexing.without),
+    ]);
+    expect(encode(new HpackEncoder({ maxTableSize: 4096 }), [field])).toEqual(block);
+  });
+
   it("gives the other side back what went in, over many blocks and sizes", () => {
     const step = fc.record({
       fields: fc.array(anyField, { maxLength: 10 }),
