@@ -41,6 +41,12 @@ describe("encode()", () => {
     expect(toHex(encode(encoder, [new Field("te", "y")]))).toBe("7f000179");
   });
 
+  it("still knows a name when an older field with it has gone", () => {
+    const encoder = new HpackEncoder({ maxTableSize: 100 });
+    for (const value of ["1", "2", "3"]) encode(encoder, [new Field("x-a", value)]); // two fit
+    expect(toHex(encode(encoder, [new Field("x-a", "4")]))).toBe("7e0134");
+  });
+
   it("uses the Huffman code only where it is shorter", () => {
     const encoder = new HpackEncoder({ maxTableSize: 4096 });
     expect(toHex(encode(encoder, [new Field(":path", "\xff\xff", Indexing.without)]))).toBe("0402ffff");
@@ -89,9 +95,9 @@ describe("encode()", () => {
     const decoder = new HpackDecoder(noLimits);
     const out = Buffer.alloc(200);
     for (let i = 0; i < 5; i++) {
-      const end = encoder.encode([new Field("x-named", `${i}`), field, named], out, 0);
+      const end = encoder.encode([new Field(i === 0 ? "x-named" : "x-other", `${i}`), field, named], out, 0);
       expect(linesOf(decoder.decode(out, 0, end))).toEqual([
-        `x-named: ${i}`,
+        `x-${i === 0 ? "named" : "other"}: ${i}`,
         ":path: /a.S/Method (without)",
         "x-named: value of it (without)",
       ]);
