@@ -113,6 +113,9 @@ export class Receiver {
     const flags = chunk[at + 4]!;
     const id = frame.readUint31(chunk, at + 5);
     if (length > this.#settings.maxFrameSize) {
+      if (!this.#settingsSeen && length === frame.http1Start) {
+        throw new ConnectionError(ErrorCode.http11Required, "the peer speaks HTTP/1");
+      }
       throw new ConnectionError(ErrorCode.frameSizeError, `frame of ${length} bytes, at most ${this.#settings.maxFrameSize}`);
     }
     if (this.block !== undefined && (type !== frame.CONTINUATION || id !== this.block.streamId)) {
