@@ -159,7 +159,10 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     if (this.#over) return;
     if (this.#context.onCall === undefined) return this.#finish(0, undefined);
     const message = valueOf(fields, "grpc-message");
-    this.#finish(parseStatus(valueOf(fields, "grpc-status")!), message === undefined ? undefined : decodeMessage(message));
+    this.#finish(
+      parseStatus(valueOf(fields, "grpc-status")!),
+      message === undefined ? undefined : decodeMessage(message),
+    );
   }
 
   fail(code: Code, message: string, detail?: string): void {
