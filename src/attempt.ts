@@ -32,7 +32,11 @@ export class Attempt implements StreamListener {
   /** The response's headers have gone out. */
   #answered = false;
 
-  constructor(owner: AttemptOwner, endpoint: Endpoint, request: { connection: Http2Connection; fields: Field[]; end: boolean }) {
+  constructor(
+    owner: AttemptOwner,
+    endpoint: Endpoint,
+    request: { connection: Http2Connection; fields: Field[]; end: boolean },
+  ) {
     this.#owner = owner;
     this.endpoint = endpoint;
     this.stream = request.connection.request(request.fields, request.end, this);

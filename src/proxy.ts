@@ -44,7 +44,8 @@ export function createProxy({ director, onCall, log }: ProxyOptions): Proxy {
 
   function direct(call: InboundCall, relay: Relay): void {
     const destination = director(call);
-    if (destination instanceof Promise) destination.then((decided) => go(relay, decided)).catch(refuseWith(call, relay));
+    if (destination instanceof Promise)
+      destination.then((decided) => go(relay, decided)).catch(refuseWith(call, relay));
     else go(relay, destination);
   }
 

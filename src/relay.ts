@@ -83,7 +83,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     this.#stopUpstream();
     if (this.#attempt?.answered === true) this.downstream.sendHeaders(statusFields(error), true);
     else this.downstream.sendHeaders(statusFields(error, this.#call.contentType), true);
-    this.#finish(error.code, error.rawMessage, error.cause === undefined ? undefined : String(error.cause));
+    this.#finish(error.code, error.rawMessage, detailOf(error.cause));
   }
 
   // --- the caller's side
@@ -159,7 +159,10 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     if (this.#over) return;
     if (this.#context.onCall === undefined) return this.#finish(0, undefined);
     const message = valueOf(fields, "grpc-message");
-    this.#finish(parseStatus(valueOf(fields, "grpc-status")!), message === undefined ? undefined : decodeMessage(message));
+    this.#finish(
+      parseStatus(valueOf(fields, "grpc-status")!),
+      message === undefined ? undefined : decodeMessage(message),
+    );
   }
 
   fail(code: Code, message: string, detail?: string): void {
@@ -230,4 +233,10 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
       durationMs: performance.now() - this.#call.startedAt,
     });
   }
+}
+
+/** For the log: the caller never gets it. */
+function detailOf(cause: unknown): string | undefined {
+  if (cause === undefined) return undefined;
+  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -7,7 +7,7 @@ import type { UpstreamConfig } from "../config/schema.ts";
 import { type Server, serve } from "../serve/serve.ts";
 import { type ServeCommand, UsageError } from "./args.ts";
 import { createOutput, type Output } from "./output.ts";
-import { onStopSignals } from "./signals.ts";
+import { type StopSignals, stopSignals } from "./signals.ts";
 
 const defaultFile = "manifold.yaml";
 
@@ -22,7 +22,8 @@ export async function runServe(command: ServeCommand): Promise<number> {
   const output = outputOf(command, config);
   const listeners = command.listen.map((address) => ({ address }));
   const parts = { config: listeners.length === 0 ? config : { ...config, listeners }, pem };
-  return serveUntilStopped(await start(parts, output), output);
+  const stop = stopSignals();
+  return serveUntilStopped(await start(parts, output), stop, output);
 }
 
 /** A file's configuration, or one made of the URLs. */
@@ -72,21 +73,24 @@ export async function start(parts: Parts, { log, accessLog, announce }: Output):
   return { server, close: () => built.close() };
 }
 
-/** @returns the exit code: 0 where calls had their time to finish, 1 where a second signal cut them short */
-export async function serveUntilStopped({ server, close }: Running, output: Output): Promise<number> {
-  const code = await new Promise<number>((resolve, reject) => {
-    onStopSignals({
-      onFirst(signal) {
-        output.announce(`${signal}: finishing open calls; once more ends at once`, { signal });
-        server.close().then(() => resolve(0), reject);
-      },
-      onSecond(signal) {
-        output.announce(`${signal}: ended with calls open`, { signal });
-        server.closeNow();
-        resolve(1);
-      },
-    });
+/**
+ * Waits for a signal, then for open calls.
+ *
+ * @returns the exit code: 0 where calls had their time to finish, 1 where a second signal cut them short
+ */
+export async function serveUntilStopped(
+  { server, close }: Running,
+  stop: StopSignals,
+  output: Output,
+): Promise<number> {
+  const signal = await stop.first;
+  output.announce(`${signal}: finishing open calls; once more ends at once`, { signal });
+  const cut = stop.second.then((again) => {
+    output.announce(`${again}: ended with calls open`, { signal: again });
+    server.closeNow();
+    return 1;
   });
+  const code = await Promise.race([server.close().then(() => 0), cut]);
   close();
   await output.flush();
   return code;

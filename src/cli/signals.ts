@@ -7,20 +7,31 @@ import process from "node:process";
  */
 const sameMs = 100;
 
-export interface StopRequests {
-  onFirst(signal: string): void;
-  onSecond(signal: string): void;
+/** Each resolves with the signal's name. */
+export interface StopSignals {
+  readonly first: Promise<string>;
+  readonly second: Promise<string>;
 }
 
-export function onStopSignals(requests: StopRequests): void {
+/** From now on signals don't end the process. To be called before anyone can know that it runs. */
+export function stopSignals(): StopSignals {
+  let onFirst: (signal: string) => void;
+  let onSecond: (signal: string) => void;
+  const first = new Promise<string>((resolve) => {
+    onFirst = resolve;
+  });
+  const second = new Promise<string>((resolve) => {
+    onSecond = resolve;
+  });
   let firstAt: number | undefined;
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => {
       const now = performance.now();
       if (firstAt === undefined) {
         firstAt = now;
-        requests.onFirst(signal);
-      } else if (now - firstAt > sameMs) requests.onSecond(signal);
+        onFirst(signal);
+      } else if (now - firstAt > sameMs) onSecond(signal);
     });
   }
+  return { first, second };
 }

@@ -1,7 +1,7 @@
 /** The `limits` of a listener or an upstream: the settings of its HTTP/2 connections, in the file's spelling. */
 import { z } from "zod";
 import { defaultSettings, type Http2Settings } from "../http2/settings.ts";
-import { duration, formatDuration, size } from "./scalar.ts";
+import { duration, formatDuration, formatSize, size } from "./scalar.ts";
 
 type Setting = keyof Http2Settings;
 
@@ -16,7 +16,7 @@ function bytes(setting: Setting, text: string, range: { min: number; max: number
   return size
     .refine((value) => value >= range.min && value <= range.max, { error: `out of range: ${rule}` })
     .optional()
-    .describe(`${text} Default ${defaultSettings[setting]}.`);
+    .describe(`${text} Default ${formatSize(defaultSettings[setting])}.`);
 }
 
 function time(setting: Setting, text: string) {

@@ -77,6 +77,17 @@ export function parseSize(text: string): Parsed<number> {
   return right(Number(match[1]) * 1024 ** ["B", "KiB", "MiB", "GiB"].indexOf(match[2] ?? "B"));
 }
 
+/** Bytes as the configuration would say them: 65536 is "64KiB". */
+export function formatSize(bytes: number): string {
+  for (const [unit, size] of [
+    ["MiB", 1 << 20],
+    ["KiB", 1 << 10],
+  ] as const) {
+    if (bytes > 0 && bytes % size === 0) return `${bytes / size}${unit}`;
+  }
+  return String(bytes);
+}
+
 /** "127.0.0.1:8080", "[::1]:8080", "name:8080", ":8080" (all interfaces): kept as it is written. */
 export function parseAddress(text: string): Parsed<string> {
   try {

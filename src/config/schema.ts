@@ -59,14 +59,21 @@ export const upstream = z
       .describe("What the endpoints speak; a call in one of these passes verbatim. Default [grpc]."),
     balance: z.enum(["round_robin"]).optional().describe("Who gets the next call. Default round_robin, per call."),
     tls: upstreamTls.optional(),
-    connect_timeout: scalar.positiveDuration.optional().describe("Time for TCP and TLS to connect. Default 5s."),
-    max_connections: z.int().min(1).max(1_000).optional().describe("Connections to one endpoint. Default 4."),
+    connect_timeout: scalar.positiveDuration
+      .optional()
+      .describe("Time for TCP, TLS and the first SETTINGS together. Default 5s."),
+    max_connections: z
+      .int()
+      .min(1)
+      .max(1_000)
+      .optional()
+      .describe("Connections to one endpoint; more than one only where it takes too few streams. Default 4."),
     max_pending: z
       .int()
       .min(1)
       .max(1e6)
       .optional()
-      .describe("Calls that may wait for a connection or a free stream; one more is refused. Default 1024."),
+      .describe("Calls that may wait for room at one endpoint; one more is unavailable. Default 1024."),
     limits: limits.optional(),
   })
   .describe("A named group of endpoints that all serve the same.");

@@ -94,6 +94,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
     stream.listener = listener;
     stream.bodyless = fields[0]?.kind === FieldKind.method && fields[0].value === "HEAD";
     stream.sendHeaders(fields, end);
+    if (this.streams.nextId > frame.maxInt31) this.#idsUsedUp();
     return stream;
   }
 
@@ -269,6 +270,12 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
     sender.settings(entries);
     const beyondInitial = settings.connectionWindowSize - frame.initialWindowSize;
     if (beyondInitial > 0) sender.windowUpdate(0, beyondInitial);
+  }
+
+  /** Section 5.1.1: ids are never used again, so a client has to go on with a new connection. */
+  #idsUsedUp(): void {
+    this.listener.onGoaway?.(ErrorCode.noError);
+    this.shutdown();
   }
 
   #newStream(id: number): Http2Stream {

@@ -41,7 +41,7 @@ const kindOfName = new Map<string, FieldKind>([
 /** RFC 9110 section 5.6.2, without upper case (RFC 9113 section 8.2.1). */
 const lowerCaseToken = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these three are what section 8.2.1 forbids
+/** Section 8.2.1: these three could end a line or a string elsewhere. */
 const forbiddenInValue = /[\0\r\n]/;
 
 /**

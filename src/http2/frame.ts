@@ -41,6 +41,9 @@ export const initialHeaderTableSize = 4_096;
 /** The 24 bytes that open a client's side of a connection (section 3.4), as a binary string. */
 export const connectionPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/** What "HTT", with which an HTTP/1 response begins, reads as where a frame's length should be. */
+export const http1Start = 0x48_54_54;
+
 /** Writes a frame header at `at`; returns the offset behind it. */
 export function writeFrameHeader(
   out: Uint8Array,

@@ -23,7 +23,10 @@ export class HeaderBlock {
   /** @throws ConnectionError ENHANCE_YOUR_CALM beyond `maxFrames` CONTINUATION frames (CVE-2024-27316) */
   append(fragment: Uint8Array, maxFrames: number): void {
     if (++this.#continuations > maxFrames) {
-      throw new ConnectionError(ErrorCode.enhanceYourCalm, `more than ${maxFrames} CONTINUATION frames in a header block`);
+      throw new ConnectionError(
+        ErrorCode.enhanceYourCalm,
+        `more than ${maxFrames} CONTINUATION frames in a header block`,
+      );
     }
     this.#fragments.push(new Uint8Array(fragment));
   }

@@ -62,7 +62,8 @@ export class Inbound implements FrameSink {
    */
   onDataFrame(id: number, length: number): Http2Stream | undefined {
     this.#receiveWindow -= length;
-    if (this.#receiveWindow < 0) throw new ConnectionError(ErrorCode.flowControlError, "DATA beyond the connection's window");
+    if (this.#receiveWindow < 0)
+      throw new ConnectionError(ErrorCode.flowControlError, "DATA beyond the connection's window");
     this.#uncredited += length;
     const { sender, settings } = this.#owner;
     if (this.#uncredited * 2 >= settings.connectionWindowSize) {
@@ -298,4 +299,3 @@ function idle(what: string, id: number): ConnectionError {
 function badSetting(code: ErrorCode, name: string, value: number): ConnectionError {
   return new ConnectionError(code, `SETTINGS_${name} ${value}`);
 }
-

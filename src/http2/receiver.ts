@@ -113,7 +113,13 @@ export class Receiver {
     const flags = chunk[at + 4]!;
     const id = frame.readUint31(chunk, at + 5);
     if (length > this.#settings.maxFrameSize) {
-      throw new ConnectionError(ErrorCode.frameSizeError, `frame of ${length} bytes, at most ${this.#settings.maxFrameSize}`);
+      if (!this.#settingsSeen && length === frame.http1Start) {
+        throw new ConnectionError(ErrorCode.http11Required, "the peer speaks HTTP/1");
+      }
+      throw new ConnectionError(
+        ErrorCode.frameSizeError,
+        `frame of ${length} bytes, at most ${this.#settings.maxFrameSize}`,
+      );
     }
     if (this.block !== undefined && (type !== frame.CONTINUATION || id !== this.block.streamId)) {
       throw new ConnectionError(ErrorCode.protocolError, `frame of type ${type} inside a header block`);
@@ -174,7 +180,8 @@ export class Receiver {
       if (length === 0) throw new ConnectionError(ErrorCode.frameSizeError, "padded DATA without a pad length");
       if (chunk.length === start) return at;
       padding = chunk[start++]!;
-      if (padding >= length) throw new ConnectionError(ErrorCode.protocolError, `padding of ${padding} in ${length} bytes`);
+      if (padding >= length)
+        throw new ConnectionError(ErrorCode.protocolError, `padding of ${padding} in ${length} bytes`);
     }
     const end = (flags & frame.END_STREAM) !== 0;
     const bodyLength = flags & frame.PADDED ? length - 1 - padding : length;

@@ -1,7 +1,7 @@
 /** Listener: one port, cleartext or TLS, for HTTP/2 and whatever else comes. */
 import { createServer as createTcpServer, type Server as NetServer, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
-import { ConnectError } from "@connectrpc/connect";
+import type { ConnectError } from "@connectrpc/connect";
 import { defaultSettings, type Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Proxy } from "../proxy.ts";
@@ -101,7 +101,11 @@ export async function listen(proxy: Proxy, options: ListenerOptions, log: Log | 
   };
 }
 
-function tlsServer({ cert, key, clientCa }: ListenerTls, accept: (socket: Socket) => void, log: Log | undefined): NetServer {
+function tlsServer(
+  { cert, key, clientCa }: ListenerTls,
+  accept: (socket: Socket) => void,
+  log: Log | undefined,
+): NetServer {
   const server = createTlsServer(
     {
       cert,

@@ -1,7 +1,7 @@
 /** Session: one downstream HTTP/2 connection, whose requests go to the proxy. */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { ConnectError } from "@connectrpc/connect";
+import type { ConnectError } from "@connectrpc/connect";
 import type { Origin, PeerCertificate } from "../call.ts";
 import { Http2Connection } from "../http2/connection.ts";
 import type { Http2Settings } from "../http2/settings.ts";

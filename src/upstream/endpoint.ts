@@ -1,44 +1,12 @@
 /** Endpoint: one address of an upstream, its few connections, and the calls that wait for room on them. */
 import type { Http2Connection } from "../http2/connection.ts";
-import type { Log } from "../observe/log.ts";
-import { backoffDelay } from "./backoff.ts";
-import type { Dial, DialListener, DialOptions } from "./transport.ts";
+import { Backoff } from "./backoff.ts";
+import type { EndpointParts } from "./endpoint-parts.ts";
+import type { DialListener } from "./transport.ts";
 import type { Pending } from "./waiter.ts";
 
 /** `idle`: no connection, and none was refused. `failing`: the last attempt to connect failed. */
 export type EndpointState = "idle" | "connecting" | "ready" | "failing" | "closed";
-
-/** Limits of one endpoint. */
-export interface EndpointLimits {
-  /** Connections open at once; more than one only where the peer's MAX_CONCURRENT_STREAMS is too small. */
-  readonly maxConnections: number;
-  /** Calls waiting for room. */
-  readonly maxPending: number;
-  /** RST_STREAM frames sent on a connection before another one takes its place. */
-  readonly maxResetsPerConnection: number;
-}
-
-/** What an endpoint tells the upstream it belongs to. */
-export interface EndpointOwner {
-  /** `available` has changed. */
-  onAvailable(endpoint: Endpoint): void;
-  /** It failed, and should be connected to again at the next call (not before: nobody may need it). */
-  onDue(endpoint: Endpoint): void;
-  /** It can't be reached, or was closed: these have to go elsewhere. */
-  onReturned(endpoint: Endpoint, pending: readonly Pending[], error: Error): void;
-}
-
-export interface EndpointParts {
-  readonly name: string;
-  readonly address: string;
-  readonly limits: EndpointLimits;
-  readonly dial: Dial;
-  readonly dialOptions: DialOptions;
-  readonly owner: EndpointOwner;
-  /** Name of the upstream, for the log. */
-  readonly upstream: string;
-  readonly log: Log | undefined;
-}
 
 export class Endpoint {
   /** As configured, else host:port. */
@@ -57,11 +25,7 @@ export class Endpoint {
   #roomOfNew = 100;
   #failing = false;
   #closed = false;
-  #failures = 0;
-  /** End of the backoff, in milliseconds of `performance.now()`. */
-  #retryAt = 0;
-  #retryTimer: ReturnType<typeof setTimeout> | undefined;
-
+  readonly #backoff: Backoff;
   /** What every line of the log says. */
   readonly #labels: { upstream: string; endpoint: string; address: string };
 
@@ -71,13 +35,14 @@ export class Endpoint {
     this.secure = parts.dialOptions.tls !== undefined;
     this.#parts = parts;
     this.#maxResets = parts.limits.maxResetsPerConnection;
+    this.#backoff = new Backoff(() => parts.owner.onDue(this));
     this.#labels = { upstream: parts.upstream, endpoint: parts.name, address: parts.address };
   }
 
   get state(): EndpointState {
     if (this.#closed) return "closed";
     if (this.#open.length > 0) return "ready";
-    if (this.#failures > 0) return "failing";
+    if (this.#backoff.failures > 0) return "failing";
     return this.#dials.size > 0 ? "connecting" : "idle";
   }
 
@@ -91,7 +56,7 @@ export class Endpoint {
 
   /** Whether it is to be left alone for now, unless nothing else is left. */
   get inBackoff(): boolean {
-    return this.#failing && performance.now() < this.#retryAt;
+    return this.#failing && this.#backoff.active;
   }
 
   get connecting(): boolean {
@@ -143,7 +108,7 @@ export class Endpoint {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    clearTimeout(this.#retryTimer);
+    this.#backoff.reset();
     for (const dial of this.#dials) dial.cancel();
     this.#dials.clear();
     for (const connection of this.#open.splice(0)) connection.shutdown();
@@ -158,7 +123,7 @@ export class Endpoint {
    */
   #mayStillUse(connection: Http2Connection): boolean {
     if (connection.resetsSent < this.#maxResets * 1.5) {
-      if (this.#dials.size === 0 && performance.now() >= this.#retryAt) this.#dial();
+      if (this.#dials.size === 0 && !this.#backoff.active) this.#dial();
       return true;
     }
     this.#retire(connection);
@@ -175,7 +140,7 @@ export class Endpoint {
   #dialForWaiting(): void {
     while (this.#waiting.size > this.#dials.size * this.#roomOfNew) {
       if (this.#open.length + this.#dials.size >= this.#parts.limits.maxConnections) return;
-      if (this.#open.length > 0 && performance.now() < this.#retryAt) return;
+      if (this.#open.length > 0 && this.#backoff.active) return;
       this.#dial();
     }
   }
@@ -202,11 +167,9 @@ export class Endpoint {
   }
 
   #opened(connection: Http2Connection): void {
-    if (this.#failures > 0) this.#parts.log?.info(this.#labels, "endpoint is back");
+    if (this.#backoff.failures > 0) this.#parts.log?.info(this.#labels, "endpoint is back");
     else this.#parts.log?.debug({ ...this.#labels, room: connection.room }, "connected");
-    clearTimeout(this.#retryTimer);
-    this.#failures = 0;
-    this.#retryAt = 0;
+    this.#backoff.reset();
     this.#roomOfNew = Math.max(connection.room, 1);
     for (const old of this.#open.filter((one) => one.resetsSent >= this.#maxResets)) this.#retire(old);
     this.#open.push(connection);
@@ -215,22 +178,10 @@ export class Endpoint {
   }
 
   #failed(error: Error): void {
-    const { log, owner } = this.#parts;
     const fields = { ...this.#labels, error: error.message };
-    if (this.#failures === 0) log?.warn(fields, "endpoint can't be reached");
-    else log?.debug(fields, "endpoint still can't be reached");
-    const now = performance.now();
-    // An attempt made before its time, for a call with nowhere else to go, doesn't make the backoff longer.
-    if (now >= this.#retryAt) {
-      const delay = backoffDelay(++this.#failures, Math.random());
-      this.#retryAt = now + delay;
-      clearTimeout(this.#retryTimer);
-      this.#retryTimer = setTimeout(() => {
-        this.#retryAt = 0; // a timer may be early by the clock above
-        owner.onDue(this);
-      }, delay);
-      this.#retryTimer.unref();
-    }
+    if (this.#backoff.failures === 0) this.#parts.log?.warn(fields, "endpoint can't be reached");
+    else this.#parts.log?.debug(fields, "endpoint still can't be reached");
+    this.#backoff.fail();
     if (this.#open.length > 0) return; // those who wait get room there
     this.#setFailing(true);
     if (this.#dials.size === 0) this.#returnWaiting(error);

@@ -1,37 +1,15 @@
 /** Upstream: a named group of endpoints that calls are spread over. */
 import type { Call } from "../call.ts";
-import type { Http2Settings } from "../http2/settings.ts";
-import type { Log } from "../observe/log.ts";
-import type { Balance } from "./balance.ts";
-import { roundRobin } from "./balance.ts";
+import { type Balance, roundRobin } from "./balance.ts";
 import { type Lookup, lookupAddresses } from "./discovery.ts";
-import { Endpoint, type EndpointOwner } from "./endpoint.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { EndpointOwner } from "./endpoint-parts.ts";
 import { EndpointSet } from "./endpoint-set.ts";
-import { type EndpointOptions, hostPort, parseTarget, type Target } from "./target.ts";
-import { createTlsContext, type Dial, dial, type UpstreamTls } from "./transport.ts";
+import { checkOptions, endpointFactory, type UpstreamOptions } from "./options.ts";
+import { type Dial, dial } from "./transport.ts";
 import { type CancelWait, type Pending, unavailable, type Waiter } from "./waiter.ts";
 
-export interface UpstreamOptions {
-  /** What logs call it. */
-  readonly name: string;
-  /** At least one. Every address of a host name is an endpoint of its own. */
-  readonly endpoints: readonly EndpointOptions[];
-  /** Default: `roundRobin()`. */
-  readonly balance?: Balance;
-  /** For endpoints with an https URL. */
-  readonly tls?: UpstreamTls;
-  /** Milliseconds for TCP, TLS and the peer's first SETTINGS together. Default 5 s, as Envoy. */
-  readonly connectTimeoutMs?: number;
-  /** Connections per endpoint, opened only as the peer's MAX_CONCURRENT_STREAMS makes them necessary. Default 4. */
-  readonly maxConnections?: number;
-  /** Calls per endpoint that may wait for room; one more is answered `unavailable`. Default 1,024, as Envoy. */
-  readonly maxPending?: number;
-  /** RST_STREAM frames sent on a connection before another takes its place. Default 500, half of nghttp2's limit. */
-  readonly maxResetsPerConnection?: number;
-  /** Settings of its HTTP/2 connections where they differ from the defaults. */
-  readonly http2?: Partial<Http2Settings>;
-  readonly log?: Log;
-}
+export type { UpstreamOptions } from "./options.ts";
 
 export interface Upstream {
   readonly name: string;
@@ -64,10 +42,6 @@ export function createUpstream(options: UpstreamOptions, parts: Partial<Upstream
   return new EndpointGroup(options, { dial, lookup: lookupAddresses, ...parts });
 }
 
-const defaults = { connectTimeoutMs: 5_000, maxConnections: 4, maxPending: 1_024, maxResetsPerConnection: 500 };
-
-type Limits = typeof defaults;
-
 class EndpointGroup implements Upstream, EndpointOwner {
   readonly name: string;
   readonly #balance: Balance;
@@ -83,17 +57,15 @@ class EndpointGroup implements Upstream, EndpointOwner {
   #closed = false;
 
   constructor(options: UpstreamOptions, parts: UpstreamParts) {
-    const targets = options.endpoints.map(parseTarget);
-    checkOptions(options, targets);
-    const limits = limitsOf(options);
+    const checked = checkOptions(options);
     this.name = options.name;
     this.#balance = options.balance ?? roundRobin();
     this.#set = new EndpointSet({
       upstream: options.name,
-      targets,
-      create: endpointFactory({ options, limits, dial: parts.dial, owner: this, targets }),
+      targets: checked.targets,
+      create: endpointFactory(checked, parts.dial, this),
       lookup: parts.lookup,
-      timeoutMs: limits.connectTimeoutMs,
+      timeoutMs: checked.limits.connectTimeoutMs,
       log: options.log,
       onChange: () => this.#changed(),
     });
@@ -219,74 +191,4 @@ class EndpointGroup implements Upstream, EndpointOwner {
 function refuse(pending: Pending, reason: string, cause: Error | undefined): void {
   pending.done = true;
   pending.waiter.onUnavailable(unavailable(reason, cause));
-}
-
-/** Endpoints of one upstream differ in name and address only. */
-function endpointFactory({
-  options,
-  limits,
-  dial,
-  owner,
-  targets,
-}: {
-  options: UpstreamOptions;
-  limits: Limits;
-  dial: Dial;
-  owner: EndpointOwner;
-  targets: readonly Target[];
-}): (target: Target, addresses: readonly string[]) => Endpoint {
-  const { tls, http2, log } = options;
-  const context = targets.some(({ secure }) => secure) ? tlsContext(options) : undefined;
-  return (target, addresses) => {
-    const { port, secure } = target;
-    const serverName = target.serverName ?? tls?.serverName ?? target.host;
-    return new Endpoint({
-      name: target.name,
-      address: hostPort(addresses.length === 1 ? addresses[0]! : target.host, port),
-      limits,
-      dial,
-      dialOptions: {
-        addresses,
-        port,
-        tls: secure ? { context, serverName } : undefined,
-        timeoutMs: limits.connectTimeoutMs,
-        http2,
-      },
-      owner,
-      upstream: options.name,
-      log,
-    });
-  };
-}
-
-function tlsContext({ name, tls = {} }: UpstreamOptions): ReturnType<typeof createTlsContext> {
-  try {
-    return createTlsContext(tls);
-  } catch (error) {
-    throw new TypeError(`upstream "${name}": ${(error as Error).message}`, { cause: error });
-  }
-}
-
-function limitsOf(options: UpstreamOptions): Limits {
-  const limits = { ...defaults };
-  for (const key of Object.keys(defaults) as (keyof Limits)[]) {
-    const value = options[key];
-    if (value === undefined) continue;
-    if (!Number.isFinite(value) || value <= 0) {
-      throw new TypeError(`upstream "${options.name}": ${key} must be more than 0, not ${value}`);
-    }
-    limits[key] = value;
-  }
-  return limits;
-}
-
-function checkOptions({ name, tls }: UpstreamOptions, targets: readonly Target[]): void {
-  if (targets.length === 0) throw new TypeError(`upstream "${name}" has no endpoints`);
-  if (tls === undefined) return;
-  if (!targets.some(({ secure }) => secure)) {
-    throw new TypeError(`upstream "${name}" has tls settings, but none of its endpoints is https`);
-  }
-  if ((tls.cert === undefined) !== (tls.key === undefined)) {
-    throw new TypeError(`upstream "${name}": tls.cert and tls.key belong together`);
-  }
 }

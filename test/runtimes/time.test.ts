@@ -36,22 +36,25 @@ onRuntime("time", () => {
   check("F1 200m and a silent upstream: deadline_exceeded at 200 + 50 ms, upstream reset within 50 ms", async () => {
     await stage.survive(async () => {
       const peer = await stage.connect();
-      for (let at = 0; at < 10; at++) {
-        const lag = watchLag();
+      const tookMs: number[] = [];
+      const resetMs: number[] = [];
+      for (let at = 0; at < 11; at++) {
         const startedAt = performance.now();
         const result = await call(peer, silentPath, { headers: [["grpc-timeout", "200m"]] });
         const endedAt = performance.now();
         const seen = upstream.calls.at(-1)!;
         await until("the upstream's stream to be reset", () => seen.reset !== undefined);
-        const late = lag();
         expect(result.status).toBe(4);
-        expect(endedAt - startedAt).toBeGreaterThanOrEqual(199);
-        expect(endedAt - startedAt).toBeLessThan(250 + late);
         expect(seen.reset).toBe(cancelCode);
-        expect(seen.resetAt - endedAt).toBeLessThan(50 + late);
         expect(remainingMs(seen)).toBeLessThanOrEqual(200);
         expect(remainingMs(seen)).toBeGreaterThan(100);
+        tookMs.push(endedAt - startedAt);
+        resetMs.push(seen.resetAt - endedAt);
       }
+      expect(Math.min(...tookMs)).toBeGreaterThanOrEqual(199);
+      // the median: a busy machine may delay one of them, not most
+      expect(median(tookMs)).toBeLessThan(250);
+      expect(median(resetMs)).toBeLessThan(50);
     });
   });
 
@@ -150,4 +153,8 @@ function remainingMs(stream: PeerStream): number {
   const value = stream.field("grpc-timeout") ?? "";
   const unit = { n: 1e-6, u: 1e-3, m: 1, S: 1e3, M: 60e3, H: 3600e3 }[value.at(-1) ?? ""];
   return Number(value.slice(0, -1)) * (unit ?? Number.NaN);
+}
+
+function median(values: number[]): number {
+  return values.sort((a, b) => a - b)[values.length >> 1]!;
 }

@@ -44,7 +44,7 @@ onRuntime("upstreams", () => {
   async function victim(...args: string[]): Promise<{ program: Program; port: number }> {
     const program = start([process.execPath, `${root}test/support/victim.mjs`, ...args]);
     cleanups.push(() => program.stop("SIGKILL"));
-    const port = Number(await until("the victim's port", () => program.stdout().trim()));
+    const port = Number(await until("the victim's port", () => program.stdout().trim() || undefined));
     return { program, port };
   }
 

@@ -3,6 +3,7 @@ import { defaultAddress } from "../../config/build.ts";
 import { DemoService } from "../../gen/manifold/demo/v1/demo_pb.ts";
 import type { ServeCommand } from "../args.ts";
 import { outputOf, partsOfEndpoints, type Running, runServe, serveUntilStopped, start } from "../serve.ts";
+import { stopSignals } from "../signals.ts";
 import { startDemoEndpoint } from "./endpoint.ts";
 
 const names = ["demo-1", "demo-2", "demo-3"];
@@ -14,6 +15,7 @@ const names = ["demo-1", "demo-2", "demo-3"];
  */
 export async function runDemo(command: ServeCommand): Promise<number> {
   if (command.to.length > 0) return runServe(command);
+  const stop = stopSignals();
   const endpoints = await Promise.all(names.map(startDemoEndpoint));
   const { config, pem } = partsOfEndpoints(endpoints.map(({ name, url }) => ({ name, url })));
   const output = outputOf(command, config);
@@ -23,7 +25,7 @@ export async function runDemo(command: ServeCommand): Promise<number> {
   });
   for (const { name, url } of endpoints) output.announce(`  in front of ${name} on ${url}`);
   for (const line of invitation(running)) output.announce(line);
-  const code = await serveUntilStopped(running, output);
+  const code = await serveUntilStopped(running, stop, output);
   await Promise.all(endpoints.map((endpoint) => endpoint.close()));
   return code;
 }

@@ -73,15 +73,18 @@ function demoService(endpoint: string): ServiceImpl<typeof DemoService> {
   };
 }
 
-/** Waits, but not for a caller that has gone. */
+/** Waits. Throws the signal's reason as soon as the caller has gone, or its deadline has passed. */
 function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => {
       clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
+      reject(signal.reason);
     };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done);
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    }, ms);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
   });
 }

@@ -7,10 +7,10 @@ import { latin1 } from "./latin1.ts";
 import { LiteralMemo } from "./literal-memo.ts";
 import { staticFields, staticLength } from "./static-table.ts";
 
-/** The largest integer taken: no index, length or table size of a sane peer comes near. */
-const maxInteger = 2 ** 31 - 1;
-
-/** Bytes that an integer may take after its prefix: as many as the largest needs. */
+/**
+ * Bytes that an integer may take after its prefix: enough for any index, length or size that can be valid. What is read
+ * stays below 2^36, and the checks of its meaning refuse what is too large.
+ */
 const maxContinuationBytes = 5;
 
 const noBytes = new Uint8Array(0);
@@ -159,10 +159,9 @@ export class HpackDecoder {
       if (this.#pos === this.#end) throw invalid("block ends within an integer");
       const byte = this.#block[this.#pos++]!;
       value += (byte & 0x7f) * 2 ** shift;
-      if (value > maxInteger) break;
       if (byte < 0x80) return value;
     }
-    throw invalid(`integer above ${maxInteger}, or in more than ${maxContinuationBytes} bytes`);
+    throw invalid(`integer in more than ${maxContinuationBytes} bytes after its prefix`);
   }
 }
 

@@ -44,6 +44,7 @@ describe("decode() of a block that isn't valid", () => {
     ["a length with endless zeros", `40${"7f"}${"80".repeat(30)}00`],
     ["a string that isn't in the Huffman code", "40016181ff"],
     ["a size update after a field", "8220"],
+    ["a size update after a field, before what could be its name", "8220016100"],
     ["a size update at the end", "828620"],
     ["a size update above the limit", "3fe21f"],
     ["a size update of 2^31", "3fe1ffffff07"],
@@ -83,21 +84,38 @@ describe("decode()", () => {
 
   it("gives the same field for a literal that comes again, but not if it is never indexed", () => {
     const decoder = new HpackDecoder(limits);
-    const path = "040b2f612e532f4d6574686f64";
-    const bytes = Buffer.alloc(13);
-    const read = (hex: string) => {
-      bytes.fill(hex, "hex"); // one buffer for all, as a connection may have
-      return decoder.decode(bytes, 0, hex.length / 2)![0]!;
+    const bytes = Buffer.alloc(40); // one buffer for all, as a connection may have
+    const read = (first: string, value: string, at = 0) => {
+      const end = at + Buffer.from([Number(first), value.length]).copy(bytes, at) + bytes.write(value, at + 2);
+      return decoder.decode(bytes, at, end)![0]!;
     };
-    const first = [read(path), read(path), read(path.replace("64", "65"))];
-    const [again, other] = [read(path), read(path.replace(/64$/, "66"))];
-    expect(again).toBe(first[1]);
-    expect([...first, again, other].map((field) => field.value)).toEqual(
-      ["d", "d", "e", "d", "f"].map((letter) => `/a.S/Metho${letter}`),
-    );
-    const never = path.replace(/^04/, "14");
-    expect(read(never)).toEqual(read(never));
-    expect(read(never)).not.toBe(read(never));
+    const [, second] = [read("0x04", "/a.S/Method"), read("0x04", "/a.S/Method")];
+    expect(read("0x04", "/a.S/Another").value).toBe("/a.S/Another");
+    expect(read("0x04", "/a.S/Method", 20)).toBe(second);
+    expect(read("0x05", "/a.S/Method").name).toBe(":path");
+    expect(read("0x01", "/a.S/Method").name).toBe(":authority");
+    expect(read("0x14", "/a.S/Method")).not.toBe(read("0x14", "/a.S/Method"));
+  });
+
+  it("gives a repeated literal the name that its index has by then", () => {
+    const decoder = new HpackDecoder(limits);
+    const block = Buffer.concat([Buffer.from([0x0f, 62 - 15, 10]), Buffer.from("same value")]);
+    for (const name of ["x-a", "x-b"]) {
+      decodeHex(decoder, literal(name, 1));
+      for (let i = 0; i < 3; i++) expect(linesOf(decode(decoder, block))).toEqual([`${name}: same value (without)`]);
+    }
+  });
+
+  it("tells repeated literals apart that differ in their last byte, whatever their length", () => {
+    const decoder = new HpackDecoder(limits);
+    for (const length of [1, 6, 7, 8, 9, 125, 126, 127, 128, 130, 157, 158, 159, 160, 300]) {
+      for (const last of ["a", "a", "a", "b", "b", "b", "a"]) {
+        const value = "v".repeat(length - 1) + last;
+        const head = length < 127 ? [length] : [127, ((length - 127) & 0x7f) | (length >= 255 ? 0x80 : 0), 1];
+        const block = Buffer.concat([Buffer.from([0x04, ...head.slice(0, length >= 255 ? 3 : 2)]), Buffer.from(value)]);
+        expect(linesOf(decode(decoder, block))).toEqual([`:path: ${value} (without)`]);
+      }
+    }
   });
 
   it("tells repeated literals apart by each of their bytes", () => {
@@ -204,6 +222,9 @@ describe("setMaxTableSize()", () => {
     };
     expect(decodeHex(make(), "3f453fe11f82")).toHaveLength(1);
     compressionErrorOf(() => decodeHex(make(), "3fe11f82"));
+    const grown = new HpackDecoder(limits);
+    for (const size of [100, 200]) grown.setMaxTableSize(size);
+    compressionErrorOf(() => decodeHex(grown, "3fa90182")); // to 200 only
   });
 
   it("wants nothing of a peer whose table is that small already", () => {

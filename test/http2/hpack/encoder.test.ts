@@ -41,6 +41,13 @@ describe("encode()", () => {
     expect(toHex(encode(encoder, [new Field("te", "y")]))).toBe("7f000179");
   });
 
+  it("still knows a name when an older field with it has gone", () => {
+    const encoder = new HpackEncoder({ maxTableSize: 110 });
+    const fields = ["x-a: 1", "x-a: 2", "x-b: 1", "x-b: 2"].map((line) => new Field(line.slice(0, 3), line.slice(5)));
+    for (const field of fields) encode(encoder, [field]); // three fit
+    expect(toHex(encode(encoder, [new Field("x-a", "3", Indexing.without)]))).toBe("0f310133"); // the name at 64
+  });
+
   it("uses the Huffman code only where it is shorter", () => {
     const encoder = new HpackEncoder({ maxTableSize: 4096 });
     expect(toHex(encode(encoder, [new Field(":path", "\xff\xff", Indexing.without)]))).toBe("0402ffff");
@@ -89,9 +96,9 @@ describe("encode()", () => {
     const decoder = new HpackDecoder(noLimits);
     const out = Buffer.alloc(200);
     for (let i = 0; i < 5; i++) {
-      const end = encoder.encode([new Field("x-named", `${i}`), field, named], out, 0);
+      const end = encoder.encode([new Field(i === 0 ? "x-named" : "x-other", `${i}`), field, named], out, 0);
       expect(linesOf(decoder.decode(out, 0, end))).toEqual([
-        `x-named: ${i}`,
+        `x-${i === 0 ? "named" : "other"}: ${i}`,
         ":path: /a.S/Method (without)",
         "x-named: value of it (without)",
       ]);

@@ -1,0 +1,104 @@
+/** Options of an upstream, checked, and what they make of its endpoints. */
+import type { Http2Settings } from "../http2/settings.ts";
+import type { Log } from "../observe/log.ts";
+import type { Balance } from "./balance.ts";
+import { Endpoint } from "./endpoint.ts";
+import type { EndpointOwner } from "./endpoint-parts.ts";
+import { type EndpointOptions, hostPort, parseTarget, type Target } from "./target.ts";
+import { createTlsContext, type Dial, type UpstreamTls } from "./transport.ts";
+
+export interface UpstreamOptions {
+  /** What logs call it. */
+  readonly name: string;
+  /** At least one. Every address of a host name is an endpoint of its own. */
+  readonly endpoints: readonly EndpointOptions[];
+  /** Default: `roundRobin()`. */
+  readonly balance?: Balance;
+  /** For endpoints with an https URL. */
+  readonly tls?: UpstreamTls;
+  /** Milliseconds for TCP, TLS and the peer's first SETTINGS together. Default 5 s, as Envoy. */
+  readonly connectTimeoutMs?: number;
+  /** Connections per endpoint, opened only as the peer's MAX_CONCURRENT_STREAMS makes them necessary. Default 4. */
+  readonly maxConnections?: number;
+  /** Calls per endpoint that may wait for room; one more is answered `unavailable`. Default 1,024, as Envoy. */
+  readonly maxPending?: number;
+  /** RST_STREAM frames sent on a connection before another takes its place. Default 500, half of nghttp2's limit. */
+  readonly maxResetsPerConnection?: number;
+  /** Settings of its HTTP/2 connections where they differ from the defaults. */
+  readonly http2?: Partial<Http2Settings>;
+  readonly log?: Log;
+}
+
+const defaults = { connectTimeoutMs: 5_000, maxConnections: 4, maxPending: 1_024, maxResetsPerConnection: 500 };
+
+export type UpstreamLimits = typeof defaults;
+
+/** Options whose values are known to be good. */
+export interface CheckedOptions {
+  readonly options: UpstreamOptions;
+  readonly targets: readonly Target[];
+  readonly limits: UpstreamLimits;
+  /** Undefined where no endpoint is https. */
+  readonly tlsContext: ReturnType<typeof createTlsContext> | undefined;
+}
+
+/** @throws TypeError naming the value, if an endpoint isn't a URL, a limit isn't a positive number, or TLS settings don't fit */
+export function checkOptions(options: UpstreamOptions): CheckedOptions {
+  const targets = options.endpoints.map(parseTarget);
+  if (targets.length === 0) throw new TypeError(`upstream "${options.name}" has no endpoints`);
+  return { options, targets, limits: limitsOf(options), tlsContext: tlsContextOf(options, targets) };
+}
+
+/** Makes the endpoints of an upstream, which differ in name and address only. */
+export function endpointFactory({ options, limits, tlsContext }: CheckedOptions, dial: Dial, owner: EndpointOwner) {
+  const { tls, http2, log } = options;
+  return (target: Target, addresses: readonly string[]): Endpoint => {
+    const { port, secure } = target;
+    const serverName = target.serverName ?? tls?.serverName ?? target.host;
+    return new Endpoint({
+      name: target.name,
+      address: hostPort(addresses.length === 1 ? addresses[0]! : target.host, port),
+      limits,
+      dial,
+      dialOptions: {
+        addresses,
+        port,
+        tls: secure ? { context: tlsContext, serverName } : undefined,
+        timeoutMs: limits.connectTimeoutMs,
+        http2,
+      },
+      owner,
+      upstream: options.name,
+      log,
+    });
+  };
+}
+
+function limitsOf(options: UpstreamOptions): UpstreamLimits {
+  const limits = { ...defaults };
+  for (const key of Object.keys(defaults) as (keyof UpstreamLimits)[]) {
+    const value = options[key];
+    if (value === undefined) continue;
+    if (!Number.isFinite(value) || value <= 0) {
+      throw new TypeError(`upstream "${options.name}": ${key} must be more than 0, not ${value}`);
+    }
+    limits[key] = value;
+  }
+  return limits;
+}
+
+function tlsContextOf({ name, tls }: UpstreamOptions, targets: readonly Target[]): CheckedOptions["tlsContext"] {
+  const secure = targets.some((target) => target.secure);
+  if (tls !== undefined && !secure) {
+    throw new TypeError(`upstream "${name}" has tls settings, but none of its endpoints is https`);
+  }
+  if ((tls?.cert === undefined) !== (tls?.key === undefined)) {
+    throw new TypeError(`upstream "${name}": tls.cert and tls.key belong together`);
+  }
+  if (!secure) return undefined;
+  try {
+    return createTlsContext(tls ?? {});
+  } catch (error) {
+    throw new TypeError(`upstream "${name}": ${(error as Error).message}`, { cause: error });
+  }
+}
