@@ -56,7 +56,7 @@ export class Receiver {
     this.#settings = settings;
     this.#prefaceLeft = expectPreface ? frame.connectionPreface.length : 0;
     this.#decoder = new HpackDecoder({
-      maxTableSize: Math.max(settings.headerTableSize, frame.initialHeaderTableSize),
+      maxTableSize: settings.headerTableSize,
       maxListSize: settings.maxHeaderListSize,
       maxFields: settings.maxHeaderFields,
     });
@@ -263,6 +263,7 @@ export class Receiver {
     if (flags & frame.ACK) {
       sized(payload.length === 0, "SETTINGS ack", payload);
       if (!this.#settingsSeen) throw new ConnectionError(ErrorCode.protocolError, "SETTINGS ack before SETTINGS");
+      this.#decoder.setMaxTableSize(this.#settings.headerTableSize); // from here on the peer knows of it
       return this.#sink.onSettingsAck();
     }
     sized(payload.length % 6 === 0, "SETTINGS", payload);
