@@ -1,17 +1,16 @@
 /** Attempt: one try of a call at one endpoint, and the response that comes of it. */
 import { Code } from "@connectrpc/connect";
-import type { ResetCause, StreamListener } from "./http2/api.ts";
+import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
 import type { Http2Connection } from "./http2/connection.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import { type Field, valueOf } from "./http2/field.ts";
-import type { Http2Stream } from "./http2/stream.ts";
 import type { Endpoint } from "./upstream/endpoint.ts";
 import { statusOfHttp, statusOfReset } from "./wire/status.ts";
 
 /** The call that a try is for. */
 export interface AttemptOwner {
   /** The caller's stream. */
-  readonly downstream: Http2Stream;
+  readonly downstream: HttpStream;
   /** The upstream has begun to answer: the call can't be tried elsewhere any more. */
   commit(): void;
   /** Bytes of the request have left. */
@@ -27,7 +26,7 @@ export interface AttemptOwner {
 
 export class Attempt implements StreamListener {
   readonly endpoint: Endpoint;
-  readonly stream: Http2Stream;
+  readonly stream: HttpStream;
   readonly #owner: AttemptOwner;
   /** The response's headers have gone out. */
   #answered = false;

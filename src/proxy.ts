@@ -2,9 +2,8 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { HttpRefusal, InboundCall, type Origin } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
-import type { StreamListener } from "./http2/api.ts";
+import type { HttpStream, StreamListener } from "./http2/api.ts";
 import type { Field } from "./http2/field.ts";
-import type { Http2Stream } from "./http2/stream.ts";
 import type { CallRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
 import { answerHttp, discardRest, statusFields } from "./refuse.ts";
@@ -22,7 +21,7 @@ export interface ProxyOptions {
 
 /** A request that has come over HTTP/2. */
 export interface InboundRequest {
-  readonly stream: Http2Stream;
+  readonly stream: HttpStream;
   readonly fields: readonly Field[];
   readonly origin: Origin;
 }

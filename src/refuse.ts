@@ -2,10 +2,9 @@
 import type { ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { HttpRefusal } from "./call.ts";
-import type { StreamListener } from "./http2/api.ts";
+import type { HttpStream, StreamListener } from "./http2/api.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import { Field, FieldKind, Indexing } from "./http2/field.ts";
-import type { Http2Stream } from "./http2/stream.ts";
 import { encodeMessage } from "./wire/message.ts";
 
 const ok = new Field(":status", "200");
@@ -25,7 +24,7 @@ export function statusFields(error: ConnectError, contentType?: string): Field[]
 }
 
 /** Answers a request that is no RPC: a status and a line of text. */
-export function answerHttp(stream: Http2Stream, { status, message, headers }: HttpRefusal): void {
+export function answerHttp(stream: HttpStream, { status, message, headers }: HttpRefusal): void {
   const body = Buffer.from(`${message}\n`, "latin1");
   stream.sendHeaders(
     [
@@ -43,7 +42,7 @@ export function answerHttp(stream: Http2Stream, { status, message, headers }: Ht
 const maxAfterEnd = 32 << 10;
 
 /** The rest of a request that has been answered already: dropped, and without credit, so that not much of it comes. */
-export function discardRest(stream: Http2Stream): StreamListener {
+export function discardRest(stream: HttpStream): StreamListener {
   let discarded = 0;
   return {
     onHeaders() {},

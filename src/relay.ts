@@ -4,11 +4,11 @@ import { Attempt, type AttemptOwner } from "./attempt.ts";
 import type { InboundCall } from "./call.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
 import { forwardFields } from "./forward.ts";
-import type { ResetCause, StreamListener } from "./http2/api.ts";
+import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
 import type { Http2Connection } from "./http2/connection.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import { type Field, valueOf } from "./http2/field.ts";
-import type { BodyRange, Http2Stream } from "./http2/stream.ts";
+import type { BodyRange } from "./http2/stream.ts";
 import { statusFields } from "./refuse.ts";
 import type { CallRecord } from "./observe/call-record.ts";
 import type { OneToOne } from "./route/director.ts";
@@ -33,7 +33,7 @@ const maxAttempts = 3;
 const maxAfterEnd = 32 << 10;
 
 export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
-  readonly downstream: Http2Stream;
+  readonly downstream: HttpStream;
   deadline = Number.POSITIVE_INFINITY;
   earlier: Timed | undefined;
   later: Timed | undefined;
@@ -57,7 +57,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
   /** Bytes that came after that. */
   #discarded = 0;
 
-  constructor(call: InboundCall, downstream: Http2Stream, context: RelayContext) {
+  constructor(call: InboundCall, downstream: HttpStream, context: RelayContext) {
     this.#call = call;
     this.downstream = downstream;
     this.#context = context;
@@ -186,7 +186,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     if (this.#replayBytes > maxReplay && this.#attempt !== undefined) this.#replay = undefined;
   }
 
-  #sendKept(stream: Http2Stream): void {
+  #sendKept(stream: HttpStream): void {
     const kept = this.#replay ?? [];
     const endsWithData = this.#requestEnded && this.#trailers === undefined;
     for (let i = 0; i < kept.length; i++) {

@@ -1,7 +1,30 @@
 /** The seams of http2/: the socket it runs over, and what it tells the owner of a connection and of a stream. */
 import type { ErrorCode } from "./errors.ts";
 import type { Field } from "./field.ts";
-import type { Http2Stream } from "./stream.ts";
+
+/** What its user may do with a stream, of whatever HTTP version. `StreamListener` is the other half of this seam. */
+export interface HttpStream {
+  /** Told all that comes of this stream; set before anything does. */
+  listener: StreamListener;
+  /** The peer has sent all. */
+  readonly remoteEnded: boolean;
+  /** We have sent all, or it waits to be sent. */
+  readonly localEnded: boolean;
+  /** Nothing is sent or received any more. */
+  readonly closed: boolean;
+  /** Sends a header block: the head, an interim head, or with `end` and behind DATA the trailers. */
+  sendHeaders(fields: readonly Field[], end: boolean): void;
+  /** Sends a part of the body. True: it has left; false: it is held back, and `onSent` tells as it leaves. */
+  sendData(bytes: Uint8Array, start: number, stop: number, end: boolean): boolean;
+  /** Ends our side without trailers. */
+  end(): void;
+  /** Gives the peer credit for bytes of the body that have been got rid of. */
+  consume(bytes: number): void;
+  /** Ends the stream at once. The listener isn't told. */
+  reset(code: ErrorCode): void;
+  /** Drops what is held back, so that trailers can go out at once. */
+  dropQueue(): void;
+}
 
 /** What a connection needs of a socket; `net.Socket` and `tls.TLSSocket` have it on every runtime. */
 export interface ByteSocket {
@@ -21,7 +44,7 @@ export interface ByteSocket {
 /** What the owner of a connection is told. */
 export interface ConnectionListener {
   /** Server role: a well-formed request. The listener it returns is told all the rest of that stream. */
-  onRequest?(stream: Http2Stream, fields: Field[], end: boolean): StreamListener;
+  onRequest?(stream: HttpStream, fields: Field[], end: boolean): StreamListener;
   /** Client role: the peer's first SETTINGS came, `room` is now its true limit. */
   onReady?(): void;
   /** Client role: `room` grew: a stream ended, or the peer raised its limit. */

@@ -1,5 +1,5 @@
 /** Stream: one request and its response on a connection (RFC 9113 section 5.1). */
-import type { StreamListener } from "./api.ts";
+import type { HttpStream, StreamListener } from "./api.ts";
 import type { ErrorCode } from "./errors.ts";
 import type { Field } from "./field.ts";
 import { turn } from "./turn.ts";
@@ -34,7 +34,7 @@ const pinFactor = 8;
 
 const nothing = new Uint8Array(0);
 
-export class Http2Stream {
+export class Http2Stream implements HttpStream {
   readonly id: number;
   listener!: StreamListener;
   /** We have sent END_STREAM, or it waits behind queued DATA. */
