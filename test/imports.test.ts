@@ -11,28 +11,30 @@ const source = fileURLToPath(new URL("../src/", import.meta.url));
  */
 const ranks: Record<string, number> = {
   http2: 0,
-  wire: 0,
   gen: 0,
-  call: 1,
-  upstream: 2,
-  route: 3, // a rule names the upstream that calls go to
-  steps: 4,
-  proxy: 5,
-  observe: 6,
-  serve: 6,
-  config: 7,
-  cli: 8,
-  index: 8,
+  wire: 1, // header fields are HTTP's
+  compress: 2,
+  schema: 2,
+  call: 2,
+  upstream: 3,
+  route: 4, // a rule names the upstream that calls go to
+  steps: 5,
+  proxy: 6,
+  observe: 7,
+  serve: 7,
+  config: 8,
+  cli: 9,
+  index: 9,
 };
 
 /** Types that every part above http2/ and wire/ may name: what a call leaves behind, and how a line is logged. */
 const sharedTypes = ["observe/log.ts", "observe/call-record.ts"];
 
 /** Where `node:` modules may be imported: all else runs wherever JavaScript does. */
-const nodeAllowed = [/^serve\//, /^cli\//, /^upstream\/(transport|discovery)\.ts$/, /^config\/load\.ts$/];
+const nodeAllowed = [/^serve\//, /^cli\//, /^compress\//, /^upstream\/(transport|discovery)\.ts$/, /^config\/load\.ts$/];
 
 /** Parts that could be packages of their own, and the packages they may use. */
-const packagesOf: Record<string, RegExp> = { http2: /^$/, wire: /^@connectrpc\/connect$/ };
+const packagesOf: Record<string, RegExp> = { http2: /^$/, wire: /^@connectrpc\/connect$|^@bufbuild\/protobuf\/wire$/ };
 
 interface Import {
   /** "upstream/endpoint.ts": relative to src/. */

@@ -73,6 +73,17 @@ export function statusOfHttp(http: number): Code {
 }
 
 /**
+ * The HTTP status of a unary response of Connect that is an error; 500 for a number that gRPC doesn't know.
+ * @see Connect protocol, "Error Codes"
+ */
+export function httpOfStatus(status: number): number {
+  return httpStatuses[status] ?? 500;
+}
+
+/** By number; that of 0 is the response that is no error. */
+const httpStatuses = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401] as const;
+
+/**
  * The status of a stream that ended with RST_STREAM.
  *
  * @param code an error code of RFC 9113 section 7, or any other number

@@ -54,3 +54,13 @@ export function formatGrpcTimeout(ms: number): string {
   }
   return `${"9".repeat(maxDigits)}H`; // beyond 11,000 years
 }
+
+/**
+ * Writes the time that is left as a `connect-timeout-ms` header. Rounds down, but never below 1: some servers take 0 for "no
+ * deadline".
+ *
+ * @param ms milliseconds left, finite; zero or less means that the deadline has passed
+ */
+export function formatConnectTimeout(ms: number): string {
+  return String(Math.min(Math.max(Math.floor(ms), 1), 9_999_999_999));
+}
