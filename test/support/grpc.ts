@@ -118,6 +118,9 @@ export function openEnvelopes(body: Buffer): { flags: number; bytes: Buffer }[] 
   return messages;
 }
 
+/** Failures after which it is no use to go on: each may have taken its whole time. */
+const enough = 20;
+
 /** Makes so many calls, so many at once, and returns those that did not end with status 0. */
 export async function callMany(
   peers: readonly H2Peer[],
@@ -127,7 +130,7 @@ export async function callMany(
   const failures: string[] = [];
   let started = 0;
   const worker = async (index: number) => {
-    for (; started < calls; ) {
+    while (started < calls && failures.length < enough) {
       started++;
       const result = await call(peers[index % peers.length]!, path);
       onResult?.(result);

@@ -17,9 +17,11 @@ export function findTool(name: string): string | undefined {
   return folders.map((folder) => join(folder, name)).find(isProgram);
 }
 
-/** A Python that has these modules: PYTHON, else one on PATH. */
+/** A Python that has these modules: PYTHON, else one in test/.cache/venv, else one on PATH. */
 export function findPython(...modules: string[]): string | undefined {
-  const candidates = [process.env.PYTHON, findTool("python3")].filter((path) => path !== undefined);
+  const candidates = [process.env.PYTHON, join(root, "test/.cache/venv/bin/python3"), findTool("python3")].filter(
+    (path) => path !== undefined,
+  );
   const script = modules.map((name) => `import ${name}`).join("\n");
   return candidates.find((path) => spawnSync(path, ["-c", script]).status === 0);
 }

@@ -1,12 +1,12 @@
 // An upstream in a process of its own, so that it can be killed or stopped. Prints its port. Every call gets headers, and
-// a message a second, without an end. With "deaf" it is a listener with a short queue and nothing else.
+// a message a second, without an end; the header x-port says who answered. With "deaf" it is a listener with a short queue and nothing else.
 import http2 from "node:http2";
 import net from "node:net";
 
 const server = process.argv[2] === "deaf" ? net.createServer() : http2.createServer();
 server.on("stream", (stream) => {
   stream.on("error", () => {});
-  stream.respond({ ":status": 200, "content-type": "application/grpc" });
+  stream.respond({ ":status": 200, "content-type": "application/grpc", "x-port": server.address().port });
   stream.write(Buffer.from([0, 0, 0, 0, 1, 7]));
   const timer = setInterval(() => stream.write(Buffer.from([0, 0, 0, 0, 1, 7])), 1_000);
   stream.on("close", () => clearInterval(timer));
