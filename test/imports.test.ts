@@ -12,9 +12,11 @@ const source = fileURLToPath(new URL("../src/", import.meta.url));
 const ranks: Record<string, number> = {
   http2: 0,
   gen: 0,
+  http1: 1,
   wire: 1, // header fields are HTTP's
   compress: 2,
   schema: 2,
+  protocol: 3,
   call: 2,
   upstream: 3,
   route: 4, // a rule names the upstream that calls go to

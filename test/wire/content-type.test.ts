@@ -1,31 +1,43 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { parseContentType } from "../../src/wire/content-type.ts";
+import { formatContentType, parseContentType } from "../../src/wire/content-type.ts";
 
 describe("parseContentType()", () => {
   it.each([
-    ["application/grpc", "proto"],
-    ["application/grpc+proto", "proto"],
-    ["application/grpc+json", "json"],
-    ["application/grpc+", "proto"],
-    ["application/grpc+flatbuffers", "flatbuffers"],
-    ["Application/GRPC+Proto", "proto"],
-    ["application/grpc;charset=utf-8", "proto"],
-    ["application/grpc+json ; charset=utf-8", "json"],
-  ])("takes %j for gRPC with codec %s", (value, codec) => {
-    expect(parseContentType(value)).toEqual({ protocol: "grpc", codec });
+    ["application/grpc", "grpc", "proto"],
+    ["application/grpc+proto", "grpc", "proto"],
+    ["application/grpc+json", "grpc", "json"],
+    ["application/grpc+", "grpc", "proto"],
+    ["application/grpc+flatbuffers", "grpc", "flatbuffers"],
+    ["Application/GRPC+Proto", "grpc", "proto"],
+    ["application/grpc;charset=utf-8", "grpc", "proto"],
+    ["application/grpc+json ; charset=utf-8", "grpc", "json"],
+    ["application/grpc-web", "grpc_web", "proto"],
+    ["application/grpc-web+proto", "grpc_web", "proto"],
+    ["application/grpc-web+json", "grpc_web", "json"],
+    ["application/grpc-web-text", "grpc_web_text", "proto"],
+    ["application/grpc-web-text+proto", "grpc_web_text", "proto"],
+    ["application/connect+proto", "connect_stream", "proto"],
+    ["application/connect+json; charset=utf-8", "connect_stream", "json"],
+    ["application/proto", "connect_unary", "proto"],
+    ["application/json", "connect_unary", "json"],
+    ["application/JSON; charset=utf-8", "connect_unary", "json"],
+    ["application/x-protobuf", "connect_unary", "x-protobuf"],
+  ])("takes %j for %s with codec %s", (value, framing, codec) => {
+    expect(parseContentType(value)).toEqual({ framing, codec });
   });
 
   it.each([
     undefined,
     "",
     "text/plain",
-    "application/json",
-    "application/grpcx",
-    "application/grpc-web+proto",
-    "application/grpc-web-text",
-    "application/connect+proto",
+    "application/",
+    "application/connect",
+    "application/connect+",
+    "application/ld+json",
+    "application/a/b",
     "x application/grpc",
+    "multipart/form-data; boundary=application/grpc",
   ])("takes %j for nothing we carry", (value) => {
     expect(parseContentType(value)).toBeUndefined();
   });
@@ -33,8 +45,18 @@ describe("parseContentType()", () => {
   it("takes every codec as it is", () => {
     fc.assert(
       fc.property(fc.stringMatching(/^[a-z0-9.+-]{1,20}$/), (codec) => {
-        expect(parseContentType(`application/grpc+${codec}`)).toEqual({ protocol: "grpc", codec });
+        expect(parseContentType(`application/grpc+${codec}`)).toEqual({ framing: "grpc", codec });
       }),
     );
+  });
+});
+
+describe("formatContentType()", () => {
+  it("writes what is read as the same", () => {
+    for (const framing of ["grpc", "grpc_web", "grpc_web_text", "connect_stream", "connect_unary"] as const) {
+      for (const codec of ["proto", "json", "other"]) {
+        expect(parseContentType(formatContentType({ framing, codec }))).toEqual({ framing, codec });
+      }
+    }
   });
 });

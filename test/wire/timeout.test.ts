@@ -1,6 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { formatGrpcTimeout, parseConnectTimeout, parseGrpcTimeout } from "../../src/wire/timeout.ts";
+import {
+  formatConnectTimeout,
+  formatGrpcTimeout,
+  parseConnectTimeout,
+  parseGrpcTimeout,
+} from "../../src/wire/timeout.ts";
 
 describe("parseGrpcTimeout()", () => {
   it.each([
@@ -64,5 +69,19 @@ describe("parseConnectTimeout()", () => {
 
   it.each(["", "-1", "1.5", "12345678901", "5s", " 5"])("refuses %j and names it", (value) => {
     expect(() => parseConnectTimeout(value)).toThrow(`"${value}"`);
+  });
+});
+
+describe("formatConnectTimeout()", () => {
+  it.each([
+    [1500.9, "1500"],
+    [1, "1"],
+    [0.5, "1"],
+    [0, "1"],
+    [-5, "1"],
+    [1e15, "9999999999"],
+  ])("writes %s ms as %s", (ms, value) => {
+    expect(formatConnectTimeout(ms)).toBe(value);
+    expect(parseConnectTimeout(value)).toBe(Number(value));
   });
 });
