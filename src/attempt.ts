@@ -1,7 +1,6 @@
 /** Attempt: one try of a call at one endpoint, and the response that comes of it. */
 import { Code } from "@connectrpc/connect";
 import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
-import type { Http2Connection } from "./http2/connection.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import { type Field, valueOf } from "./http2/field.ts";
 import type { Endpoint } from "./upstream/endpoint.ts";
@@ -18,6 +17,8 @@ export interface AttemptOwner {
   responseBytes: number;
   /** The response is complete; `fields` are the trailers, or the headers of a Trailers-Only response. */
   complete(fields: readonly Field[]): void;
+  /** The same for a response in a protocol that isn't looked into; `status` is what its HTTP status says. */
+  completeOpaque(status: number): void;
   /** The response can't be completed; the caller gets a status of ours. */
   fail(code: Code, message: string, detail?: string): void;
   /** The endpoint did no work for the call. */
@@ -26,19 +27,15 @@ export interface AttemptOwner {
 
 export class Attempt implements StreamListener {
   readonly endpoint: Endpoint;
-  readonly stream: HttpStream;
-  readonly #owner: AttemptOwner;
-  /** The response's headers have gone out. */
-  #answered = false;
+  /** The upstream's stream; set as soon as it is open, before anything comes of it. */
+  stream!: HttpStream;
+  /** A part of the response has gone to the caller. */
+  answered = false;
+  protected readonly owner: AttemptOwner;
 
-  constructor(
-    owner: AttemptOwner,
-    endpoint: Endpoint,
-    request: { connection: Http2Connection; fields: Field[]; end: boolean },
-  ) {
-    this.#owner = owner;
+  constructor(owner: AttemptOwner, endpoint: Endpoint) {
+    this.owner = owner;
     this.endpoint = endpoint;
-    this.stream = request.connection.request(request.fields, request.end, this);
   }
 
   /** Gives up; the upstream is told. */
@@ -47,7 +44,7 @@ export class Attempt implements StreamListener {
   }
 
   onHeaders(fields: Field[], end: boolean): void {
-    const owner = this.#owner;
+    const owner = this.owner;
     const status = fields[0]!.value;
     if (status.charCodeAt(0) === 0x31) return owner.downstream.sendHeaders(fields, false); // 1xx: more comes
     owner.commit();
@@ -60,13 +57,13 @@ export class Attempt implements StreamListener {
     }
     if (!hasStatus && (status !== "200" || !isGrpc)) return this.#notGrpc(status, valueOf(fields, "content-type"));
     if (end && !hasStatus) return owner.fail(Code.Internal, "upstream ended the stream without a status");
-    this.#answered = true;
+    this.answered = true;
     owner.downstream.sendHeaders(fields, end);
     if (end) owner.complete(fields);
   }
 
   onData(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
-    const owner = this.#owner;
+    const owner = this.owner;
     owner.responseBytes += stop - start;
     if (owner.downstream.sendData(bytes, start, stop, false)) this.stream.consume(stop - start);
     if (end) owner.fail(Code.Internal, "upstream ended the stream without a status");
@@ -74,40 +71,35 @@ export class Attempt implements StreamListener {
 
   onTrailers(fields: Field[]): void {
     if (valueOf(fields, "grpc-status") === undefined) {
-      return this.#owner.fail(Code.Internal, "upstream ended the stream without a status");
+      return this.owner.fail(Code.Internal, "upstream ended the stream without a status");
     }
-    this.#owner.downstream.sendHeaders(fields, true);
-    this.#owner.complete(fields);
+    this.owner.downstream.sendHeaders(fields, true);
+    this.owner.complete(fields);
   }
 
   onSent(bytes: number): void {
-    this.#owner.requestSent(bytes);
+    this.owner.requestSent(bytes);
   }
 
   onReset(code: ErrorCode, cause: ResetCause): void {
     const detail = `stream to ${this.endpoint.address} ended: ${cause}, code ${code}`;
     switch (cause) {
       case "unprocessed":
-        return this.#owner.retry(this, statusOfReset(code));
+        return this.owner.retry(this, statusOfReset(code));
       case "connection":
-        return this.#owner.fail(Code.Unavailable, "upstream connection lost", detail);
+        return this.owner.fail(Code.Unavailable, "upstream connection lost", detail);
       case "idle":
-        return this.#owner.fail(Code.Unavailable, "upstream stream was idle for too long", detail);
+        return this.owner.fail(Code.Unavailable, "upstream stream was idle for too long", detail);
       case "malformed":
-        return this.#owner.fail(Code.Internal, "upstream sent a malformed response", detail);
+        return this.owner.fail(Code.Internal, "upstream sent a malformed response", detail);
       case "peer":
-        return this.#owner.fail(statusOfReset(code), `upstream reset the stream with code ${code}`, detail);
+        return this.owner.fail(statusOfReset(code), `upstream reset the stream with code ${code}`, detail);
     }
   }
 
   /** gRPC over HTTP/2, "HTTP to gRPC status": what came is some other server's answer, of which the caller gets the gist. */
   #notGrpc(status: string, contentType: string | undefined): void {
     const what = contentType === undefined ? "" : ` and content-type "${contentType}"`;
-    this.#owner.fail(statusOfHttp(Number(status)), `upstream answered with HTTP ${status}${what}`);
-  }
-
-  /** True once a part of the response has gone to the caller. */
-  get answered(): boolean {
-    return this.#answered;
+    this.owner.fail(statusOfHttp(Number(status)), `upstream answered with HTTP ${status}${what}`);
   }
 }

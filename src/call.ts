@@ -1,9 +1,11 @@
 /** Call: one inbound RPC, as a director sees it. */
 import { Field, FieldKind, valueOf } from "./http2/field.ts";
 import { turn } from "./http2/turn.ts";
-import { parseContentType } from "./wire/content-type.ts";
+import type { ConnectGet } from "./wire/connect-get.ts";
+import type { Framing } from "./wire/content-type.ts";
+import { checkConnectVersion, detectProtocol, splitQuery } from "./wire/detect.ts";
 import { type MethodPath, parsePath } from "./wire/path.ts";
-import { parseGrpcTimeout } from "./wire/timeout.ts";
+import { parseConnectTimeout, parseGrpcTimeout } from "./wire/timeout.ts";
 import { Code, ConnectError } from "@connectrpc/connect";
 
 /** Who calls: the other end of the downstream connection. */
@@ -25,8 +27,8 @@ export interface PeerCertificate {
   readonly fingerprint256: string;
 }
 
-/** The protocols a call can come in. */
-export type Protocol = "grpc";
+/** The protocols a call can come in, and an upstream can speak. */
+export type Protocol = "grpc" | "grpc_web" | "connect";
 
 /** One inbound RPC. */
 export interface Call {
@@ -71,58 +73,64 @@ export class HttpRefusal extends Error {
   }
 }
 
-/** The call that a request over HTTP/2 is. */
+/** The call that a request is. */
 export class InboundCall implements Call {
-  readonly protocol: Protocol = "grpc";
+  readonly protocol: Protocol;
+  readonly framing: Framing;
+  /** "proto", "json" or what else the two ends agreed upon. */
+  readonly codec: string;
+  /** The request of Connect's GET. */
+  readonly get: ConnectGet | undefined;
   readonly startedAt = turn.now;
   readonly timeoutMs: number | undefined;
+  /** `:path`, without a query. */
   readonly pathField: Field;
+  /** What follows its `?`; only a GET of Connect has one. */
+  readonly query: string | undefined;
   /** `:authority`, or else Host. */
   readonly authorityField: Field | undefined;
   readonly timeoutField: Field | undefined;
   /** The request's header fields, as they came. */
   readonly fields: readonly Field[];
-  /** The caller's content type, which answers to it must have as well. */
+  /** The caller's content type; "" for a GET. */
   readonly contentType: string;
-  readonly #parts: MethodPath;
+  readonly #parts: MethodPath | undefined;
   readonly #origin: Origin;
+  /** What was wrong with it, though it is an RPC: to be answered in its own protocol. */
+  readonly fault: ConnectError | undefined;
 
-  /**
-   * @throws HttpRefusal 404, 405 or 415 for what isn't an RPC
-   * @throws ConnectError `unimplemented` for a path that names no method, `invalid_argument` for a bad grpc-timeout
-   */
+  /** @throws HttpRefusal 404, 405 or 415 for what isn't an RPC */
   constructor(fields: readonly Field[], origin: Origin) {
-    let path: Field | undefined;
-    let method = "";
-    let authority: Field | undefined;
-    let host: Field | undefined;
-    let contentType: string | undefined;
-    let timeout: Field | undefined;
-    for (let i = 0; i < fields.length; i++) {
-      const field = fields[i]!;
-      const { kind } = field;
-      if (kind === FieldKind.regular) {
-        if (field.name === "content-type") contentType = field.value;
-        else if (field.name === "grpc-timeout") timeout = field;
-      } else if (kind === FieldKind.path) path = field;
-      else if (kind === FieldKind.method) method = field.value;
-      else if (kind === FieldKind.authority) authority = field;
-      else if (kind === FieldKind.host) host = field;
+    const head = readHead(fields);
+    const { path, query } = splitQuery(head.path.value);
+    const type = detectProtocol({ ...head, query });
+    const parts = methodPath(path);
+    if (type.framing === undefined) {
+      if (parts === undefined) throw new HttpRefusal(404, `no method at path "${path}"`);
+      throw new HttpRefusal(type.status, type.message, [type.header]);
     }
     this.fields = fields;
     this.#origin = origin;
-    this.pathField = path ?? noPath;
-    this.authorityField = authority ?? host;
-    this.timeoutField = timeout;
-    const parts = methodPath(this.path);
-    if (parseContentType(contentType) === undefined) {
-      throw notAnRpc({ path: this.path, method, contentType, known: parts !== undefined });
-    }
-    this.contentType = contentType!;
-    if (method !== "POST") throw wrongMethod(method);
-    if (parts === undefined) throw new ConnectError(`no method at path "${this.path}"`, Code.Unimplemented);
+    this.framing = type.framing;
+    this.codec = type.codec;
+    this.get = type.get;
+    this.protocol = protocolOf[type.framing];
+    this.query = query;
+    this.pathField = query === undefined ? head.path : new Field(":path", path);
+    this.authorityField = head.authority;
+    this.contentType = head.contentType ?? "";
+    this.timeoutField = this.protocol === "connect" ? head.connectTimeout : head.grpcTimeout;
     this.#parts = parts;
-    this.timeoutMs = parseGrpcTimeout(timeout?.value);
+    try {
+      if (parts === undefined || (query !== undefined && type.get === undefined)) {
+        throw new ConnectError(`no method at path "${head.path.value}"`, Code.Unimplemented);
+      }
+      if (this.protocol === "connect") checkConnectVersion(head.connectProtocolVersion);
+      const timeout = this.timeoutField?.value;
+      this.timeoutMs = this.protocol === "connect" ? parseConnectTimeout(timeout) : parseGrpcTimeout(timeout);
+    } catch (error) {
+      this.fault = ConnectError.from(error);
+    }
   }
 
   get path(): string {
@@ -134,11 +142,11 @@ export class InboundCall implements Call {
   }
 
   get service(): string {
-    return this.#parts.service;
+    return this.#parts?.service ?? "";
   }
 
   get method(): string {
-    return this.#parts.method;
+    return this.#parts?.method ?? "";
   }
 
   get peer(): Peer {
@@ -158,23 +166,49 @@ export class InboundCall implements Call {
   }
 }
 
-interface NotAnRpc {
-  readonly path: string;
-  readonly method: string;
-  readonly contentType: string | undefined;
-  /** The path is one that a method could have. */
-  readonly known: boolean;
+const protocolOf: Record<Framing, Protocol> = {
+  grpc: "grpc",
+  grpc_web: "grpc_web",
+  grpc_web_text: "grpc_web",
+  connect_stream: "connect",
+  connect_unary: "connect",
+};
+
+/** The fields that say what a request is. */
+interface Head {
+  path: Field;
+  method: string;
+  authority: Field | undefined;
+  contentType: string | undefined;
+  grpcTimeout: Field | undefined;
+  connectTimeout: Field | undefined;
+  connectProtocolVersion: string | undefined;
 }
 
-function notAnRpc({ path, method, contentType, known }: NotAnRpc): HttpRefusal {
-  if (!known) return new HttpRefusal(404, `no method at path "${path}"`);
-  if (method !== "POST") return wrongMethod(method);
-  const given = contentType === undefined ? "no content-type" : `content-type "${contentType}"`;
-  return new HttpRefusal(415, `${given}, expected application/grpc`, [["accept-post", "application/grpc"]]);
-}
-
-function wrongMethod(method: string): HttpRefusal {
-  return new HttpRefusal(405, `method ${method}, only POST is an RPC`, [["allow", "POST"]]);
+function readHead(fields: readonly Field[]): Head {
+  const head: Head = {
+    path: noPath,
+    method: "",
+    authority: undefined,
+    contentType: undefined,
+    grpcTimeout: undefined,
+    connectTimeout: undefined,
+    connectProtocolVersion: undefined,
+  };
+  for (let i = 0; i < fields.length; i++) {
+    const field = fields[i]!;
+    const { kind, name } = field;
+    if (kind === FieldKind.regular) {
+      if (name === "content-type") head.contentType = field.value;
+      else if (name === "grpc-timeout") head.grpcTimeout = field;
+      else if (name === "connect-timeout-ms") head.connectTimeout = field;
+      else if (name === "connect-protocol-version") head.connectProtocolVersion = field.value;
+    } else if (kind === FieldKind.path) head.path = field;
+    else if (kind === FieldKind.method) head.method = field.value;
+    else if (kind === FieldKind.authority) head.authority = field;
+    else if (kind === FieldKind.host) head.authority ??= field;
+  }
+  return head;
 }
 
 /** CONNECT has no path (RFC 9113 section 8.5). */

@@ -3,13 +3,18 @@ import type { InboundCall } from "./call.ts";
 import { Field, FieldKind, Indexing } from "./http2/field.ts";
 import { turn } from "./http2/turn.ts";
 import type { Rewrite } from "./route/director.ts";
-import { formatGrpcTimeout } from "./wire/timeout.ts";
+import { formatConnectTimeout, formatGrpcTimeout } from "./wire/timeout.ts";
 
 const post = new Field(":method", "POST");
+const get = new Field(":method", "GET");
 const schemes = { http: new Field(":scheme", "http"), https: new Field(":scheme", "https") };
 const teTrailers = new Field("te", "trailers");
 
 export interface ForwardOptions {
+  /** The request's fields, in the protocol in which they are sent: the caller's own, or those of gRPC. */
+  readonly fields: readonly Field[];
+  /** They are the caller's own. */
+  readonly verbatim: boolean;
   readonly rewrite: Rewrite | undefined;
   /** The upstream connection is TLS: `:scheme` says what the upstream sees, not what the caller saw. */
   readonly secure: boolean;
@@ -18,29 +23,30 @@ export interface ForwardOptions {
 }
 
 /**
- * Copies the caller's fields, all and in their order, but for `:scheme`; host, which becomes `:authority`; grpc-timeout,
- * which becomes the time that is left; te, of which there is exactly one; http2-settings; and what the route rewrites.
+ * Copies the fields, all and in their order, but for `:scheme`; host, which becomes `:authority`; the deadline, which
+ * becomes the time that is left; te, of which gRPC has exactly one; http2-settings; and what the route rewrites.
  */
-export function forwardFields(call: InboundCall, { rewrite, secure, deadline }: ForwardOptions): Field[] {
-  const out = [post, secure ? schemes.https : schemes.http];
+export function forwardFields(call: InboundCall, options: ForwardOptions): Field[] {
+  const { fields, verbatim, rewrite, secure, deadline } = options;
+  const isGrpc = !verbatim || call.protocol === "grpc";
+  const out = [verbatim && call.get !== undefined ? get : post, secure ? schemes.https : schemes.http];
   const authority = authorityField(call, rewrite);
   if (authority !== undefined) out.push(authority);
-  out.push(rewrite?.service === undefined ? call.pathField : new Field(":path", `/${rewrite.service}/${call.method}`));
+  out.push(pathField(call, options));
   const removed = rewrite?.removeHeaders;
-  const { fields } = call;
   let te = false;
   for (let i = 0; i < fields.length; i++) {
     const field = fields[i]!;
     const { kind } = field;
     if (kind === FieldKind.te) {
-      if (!te) out.push(teTrailers);
+      if (!te && isGrpc) out.push(teTrailers);
       te = true;
     } else if (kind === FieldKind.contentLength || (kind === FieldKind.regular && field !== call.timeoutField)) {
       if (field.name !== "http2-settings" && removed?.includes(field.name) !== true) out.push(field);
     }
   }
-  if (!te) out.push(teTrailers);
-  if (deadline !== undefined) out.push(timeoutField(call, deadline));
+  if (!te && isGrpc) out.push(teTrailers);
+  if (deadline !== undefined) out.push(timeoutField(call, deadline, verbatim));
   if (rewrite?.addHeaders !== undefined) {
     for (const [name, value] of rewrite.addHeaders) out.push(new Field(name, value));
   }
@@ -53,9 +59,23 @@ function authorityField(call: InboundCall, rewrite: Rewrite | undefined): Field 
   return new Field(":authority", call.authorityField.value);
 }
 
+/** A query is Connect's GET: it goes along where the request does. */
+function pathField(call: InboundCall, { verbatim, rewrite }: ForwardOptions): Field {
+  const query = verbatim && call.query !== undefined ? `?${call.query}` : "";
+  if (rewrite?.service === undefined && query === "") return call.pathField;
+  const service = rewrite?.service ?? call.service;
+  return new Field(":path", `/${service}/${call.method}${query}`);
+}
+
 /** In the turn in which the call came no time has passed: the caller's own words stay. */
-function timeoutField(call: InboundCall, deadline: number): Field {
+function timeoutField(call: InboundCall, deadline: number, verbatim: boolean): Field {
   const own = call.timeoutField;
-  if (own !== undefined && turn.now === call.startedAt && deadline === call.startedAt + call.timeoutMs!) return own;
-  return new Field("grpc-timeout", formatGrpcTimeout(deadline - turn.now), Indexing.without);
+  const connect = verbatim && call.protocol === "connect";
+  const sameWords = verbatim || call.protocol !== "connect";
+  if (own !== undefined && sameWords && turn.now === call.startedAt && deadline === call.startedAt + call.timeoutMs!) {
+    return own;
+  }
+  const left = deadline - turn.now;
+  if (connect) return new Field("connect-timeout-ms", formatConnectTimeout(left), Indexing.without);
+  return new Field("grpc-timeout", formatGrpcTimeout(left), Indexing.without);
 }

@@ -6,7 +6,8 @@ import type { HttpStream, StreamListener } from "./http2/api.ts";
 import type { Field } from "./http2/field.ts";
 import type { CallRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
-import { answerHttp, discardRest, statusFields } from "./refuse.ts";
+import { answerHttp, discardRest } from "./refuse.ts";
+import { MethodKinds } from "./protocol/method-kinds.ts";
 import { Relay, type RelayContext } from "./relay.ts";
 import type { Destination, Director } from "./route/director.ts";
 
@@ -28,18 +29,12 @@ export interface InboundRequest {
 
 export interface Proxy {
   /** Takes a request; what it returns is told the rest of it. Never throws: whatever goes wrong is an answer. */
-  accept(request: InboundRequest): InboundListener;
-}
-
-/** A call that is under way. */
-export interface InboundListener extends StreamListener {
-  /** Ends it with a status of ours, unless it is over. */
-  refuse?(error: ConnectError): void;
+  accept(request: InboundRequest): StreamListener;
 }
 
 /** Creates a proxy. It holds no sockets: `serve` gives it listeners, and upstreams dial for themselves. */
 export function createProxy({ director, onCall, log }: ProxyOptions): Proxy {
-  const context: RelayContext = { deadlines: new Deadlines(), onCall };
+  const context: RelayContext = { deadlines: new Deadlines(), kinds: new MethodKinds(), onCall };
 
   function direct(call: InboundCall, relay: Relay): void {
     const destination = director(call);
@@ -63,17 +58,19 @@ export function createProxy({ director, onCall, log }: ProxyOptions): Proxy {
       try {
         call = new InboundCall(fields, origin);
       } catch (error) {
-        if (error instanceof HttpRefusal) answerHttp(stream, error);
-        else stream.sendHeaders(statusFields(ConnectError.from(error), "application/grpc"), true);
+        if (!(error instanceof HttpRefusal)) throw error;
+        answerHttp(stream, error);
         return discardRest(stream);
       }
       const relay = new Relay(call, stream, context);
+      stream.listener = relay;
       try {
+        if (call.fault !== undefined) throw call.fault;
         direct(call, relay);
       } catch (error) {
         refuseWith(call, relay)(error);
       }
-      return relay;
+      return stream.listener;
     },
   };
 }

@@ -1,30 +1,28 @@
-/** Relay: one call, HTTP/2 stream to HTTP/2 stream. Bytes pass as they come; nothing of a message is looked at. */
+/** Relay: one call, from the caller's stream to an upstream's. Bytes pass as they come; nothing of a message is looked at. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
+import { Bridge, type BridgeContext } from "./bridge.ts";
 import type { InboundCall } from "./call.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
 import { forwardFields } from "./forward.ts";
 import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
-import type { Http2Connection } from "./http2/connection.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import { type Field, valueOf } from "./http2/field.ts";
-import type { BodyRange } from "./http2/stream.ts";
-import { statusFields } from "./refuse.ts";
 import type { CallRecord } from "./observe/call-record.ts";
+import { statusFields } from "./refuse.ts";
+import { RequestBody } from "./request-body.ts";
 import type { OneToOne } from "./route/director.ts";
+import type { UpstreamConnection } from "./upstream/connection.ts";
 import type { Endpoint } from "./upstream/endpoint.ts";
 import type { CancelWait, Waiter } from "./upstream/waiter.ts";
 import { decodeMessage } from "./wire/message.ts";
 import { parseStatus } from "./wire/status.ts";
 
 /** What all calls of a proxy share. */
-export interface RelayContext {
+export interface RelayContext extends BridgeContext {
   readonly deadlines: Deadlines;
   readonly onCall: ((record: CallRecord) => void) | undefined;
 }
-
-/** Bytes of a request that are kept for another try, until the upstream answers. As much as a caller sends unasked. */
-const maxReplay = 64 << 10;
 
 /** Tries of one call, where the upstream says that it did no work for it. */
 const maxAttempts = 3;
@@ -33,26 +31,21 @@ const maxAttempts = 3;
 const maxAfterEnd = 32 << 10;
 
 export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
-  readonly downstream: HttpStream;
+  /** The caller's stream, or the layer over it that makes it one of gRPC. */
+  downstream: HttpStream;
   deadline = Number.POSITIVE_INFINITY;
   earlier: Timed | undefined;
   later: Timed | undefined;
   responseBytes = 0;
   readonly #call: InboundCall;
   readonly #context: RelayContext;
+  readonly #body: RequestBody;
+  /** Undefined where the call passes verbatim from gRPC to gRPC. */
+  #bridge: Bridge | undefined;
   #destination: OneToOne | undefined;
   #attempt: Attempt | undefined;
   #attempts = 0;
   #cancelWait: CancelWait | undefined;
-  /** What has come of the request, until it can't be needed again: for a connection that isn't there yet, or another try. */
-  #replay: BodyRange[] | undefined = [];
-  #replayBytes = 0;
-  #trailers: Field[] | undefined;
-  #requestEnded: boolean;
-  #requestBytes = 0;
-  /** Bytes that this attempt has sent, and the most that any has: credit for a byte is given once. */
-  #sent = 0;
-  #credited = 0;
   #over = false;
   /** Bytes that came after that. */
   #discarded = 0;
@@ -61,7 +54,8 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     this.#call = call;
     this.downstream = downstream;
     this.#context = context;
-    this.#requestEnded = downstream.remoteEnded;
+    this.#body = new RequestBody(downstream.remoteEnded);
+    if (call.protocol !== "grpc") this.#bridge = new Bridge(call, downstream, this);
     if (call.timeoutMs !== undefined) context.deadlines.add(this, call.startedAt + call.timeoutMs);
   }
 
@@ -69,20 +63,29 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
   start(destination: OneToOne): void {
     if (this.#over) return;
     this.#destination = destination;
-    const { timeoutMs } = destination;
+    const { timeoutMs, upstream } = destination;
     if (timeoutMs !== undefined && this.#call.startedAt + timeoutMs < this.deadline) {
       this.#disarm();
       this.#context.deadlines.add(this, this.#call.startedAt + timeoutMs);
     }
-    this.#acquire(undefined);
+    if (this.#bridge === undefined && upstream.protocols.includes("grpc")) return this.#acquire(undefined);
+    this.#bridge ??= new Bridge(this.#call, this.downstream, this);
+    this.#bridge.start(upstream, this.#context, this.#body);
+  }
+
+  /** Everything that an attempt needs is there: asks for a connection. */
+  acquire(): void {
+    if (!this.#over) this.#acquire(undefined);
   }
 
   /** Answers the call without an upstream. Safe at any time: nothing happens if the call is over. */
   refuse(error: ConnectError): void {
     if (this.#over) return;
     this.#stopUpstream();
-    if (this.#attempt?.answered === true) this.downstream.sendHeaders(statusFields(error), true);
-    else this.downstream.sendHeaders(statusFields(error, this.#call.contentType), true);
+    const answered = this.#attempt?.answered === true;
+    const fields = statusFields(error, answered ? undefined : (this.#bridge?.contentType ?? this.#call.contentType));
+    if (this.#bridge === undefined) this.downstream.sendHeaders(fields, true);
+    else this.#bridge.refuse(fields, answered);
     this.#finish(error.code, error.rawMessage, detailOf(error.cause));
   }
 
@@ -91,18 +94,18 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
   onHeaders(): void {} // of a response: not on this side
 
   onData(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
-    const length = stop - start;
-    this.#requestBytes += length;
-    if (end) this.#requestEnded = true;
-    if (this.#over) return this.#discard(length, end);
-    if (this.#replay !== undefined) this.#keep(bytes, start, stop);
-    if (this.#attempt?.stream.sendData(bytes, start, stop, end) === true) this.requestSent(length);
+    if (this.#over) return this.#discard(stop - start, end);
+    const stream = this.#attempt?.stream;
+    this.#body.add({ bytes, start, stop }, end, stream !== undefined);
+    if (stream === undefined) this.#bridge?.onHeld(this.#body, stop - start);
+    else if (stream.sendData(bytes, start, stop, end)) this.requestSent(stop - start);
   }
 
   onTrailers(fields: Field[]): void {
-    this.#requestEnded = true;
-    this.#trailers = fields;
-    this.#attempt?.stream.sendHeaders(fields, true);
+    this.#body.ended = true;
+    this.#body.trailers = fields;
+    if (this.#attempt === undefined) this.#bridge?.onHeld(this.#body, 0);
+    else this.#attempt.stream.sendHeaders(fields, true);
   }
 
   onSent(bytes: number): void {
@@ -116,18 +119,29 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     this.#finish(Code.Canceled, cause === "peer" ? "canceled by the caller" : `caller's stream ended: ${cause}`);
   }
 
+  onRefused(error: Error): void {
+    this.refuse(ConnectError.from(error));
+  }
+
   // --- the upstream's side
 
-  onConnection(connection: Http2Connection, endpoint: Endpoint): void {
+  onConnection(connection: UpstreamConnection, endpoint: Endpoint): void {
     this.#cancelWait = undefined;
-    const { rewrite } = this.#destination!;
-    const deadline = this.deadline === Number.POSITIVE_INFINITY ? undefined : this.deadline;
-    const fields = forwardFields(this.#call, { rewrite, secure: endpoint.secure, deadline });
-    const end = this.#requestEnded && this.#requestBytes === 0 && this.#trailers === undefined;
-    this.#sent = 0;
+    const body = this.#body;
+    const bridge = this.#bridge;
+    const fields = forwardFields(this.#call, {
+      fields: bridge?.fields ?? this.#call.fields,
+      verbatim: bridge?.verbatim ?? true,
+      rewrite: this.#destination!.rewrite,
+      secure: endpoint.secure,
+      deadline: this.deadline === Number.POSITIVE_INFINITY ? undefined : this.deadline,
+    });
     this.#attempts++;
-    this.#attempt = new Attempt(this, endpoint, { connection, fields, end });
-    if (this.#requestBytes > 0 || this.#trailers !== undefined) this.#sendKept(this.#attempt.stream);
+    const attempt = bridge?.verbatim === true ? bridge.opaqueAttempt(this, endpoint) : new Attempt(this, endpoint);
+    this.#attempt = attempt;
+    if (bridge === undefined) attempt.stream = connection.request(fields, body.empty, attempt);
+    else attempt.stream = bridge.open(connection, { fields, body, attempt });
+    if (!body.empty) this.#credit(body.sendTo(attempt.stream));
   }
 
   onUnavailable(error: ConnectError): void {
@@ -136,19 +150,16 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
   }
 
   commit(): void {
-    this.#replay = undefined;
+    this.#body.forget();
   }
 
   requestSent(bytes: number): void {
-    this.#sent += bytes;
-    if (this.#sent <= this.#credited) return;
-    this.downstream.consume(this.#sent - this.#credited);
-    this.#credited = this.#sent;
+    this.#credit(this.#body.sent(bytes));
   }
 
   retry(attempt: Attempt, code: Code): void {
     if (this.#over) return;
-    if (this.#replay === undefined || this.#attempts >= maxAttempts) {
+    if (!this.#body.replayable || this.#attempts >= maxAttempts) {
       return this.fail(code, "upstream refused the stream", `refused by ${attempt.endpoint.address}`);
     }
     this.#attempt = undefined;
@@ -159,10 +170,12 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     if (this.#over) return;
     if (this.#context.onCall === undefined) return this.#finish(0, undefined);
     const message = valueOf(fields, "grpc-message");
-    this.#finish(
-      parseStatus(valueOf(fields, "grpc-status")!),
-      message === undefined ? undefined : decodeMessage(message),
-    );
+    const status = parseStatus(valueOf(fields, "grpc-status")!);
+    this.#finish(status, message === undefined ? undefined : decodeMessage(message));
+  }
+
+  completeOpaque(status: number): void {
+    if (!this.#over) this.#finish(status, undefined);
   }
 
   fail(code: Code, message: string, detail?: string): void {
@@ -180,21 +193,8 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     this.#cancelWait = this.#destination!.upstream.acquire(this.#call, this, avoid);
   }
 
-  #keep(bytes: Uint8Array, start: number, stop: number): void {
-    this.#replay!.push({ bytes, start, stop });
-    this.#replayBytes += stop - start;
-    if (this.#replayBytes > maxReplay && this.#attempt !== undefined) this.#replay = undefined;
-  }
-
-  #sendKept(stream: HttpStream): void {
-    const kept = this.#replay ?? [];
-    const endsWithData = this.#requestEnded && this.#trailers === undefined;
-    for (let i = 0; i < kept.length; i++) {
-      const { bytes, start, stop } = kept[i]!;
-      if (stream.sendData(bytes, start, stop, endsWithData && i === kept.length - 1)) this.requestSent(stop - start);
-    }
-    if (this.#replayBytes > maxReplay) this.#replay = undefined;
-    if (this.#trailers !== undefined) stream.sendHeaders(this.#trailers, true);
+  #credit(bytes: number): void {
+    if (bytes > 0) this.downstream.consume(bytes);
   }
 
   /** A caller whose call is over gets no credit; one that sends on all the same is told to stop (RFC 9113 section 8.1). */
@@ -217,7 +217,8 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
 
   #finish(status: number, message: string | undefined, detail?: string): void {
     this.#over = true;
-    this.#replay = undefined;
+    this.#body.forget();
+    this.#bridge?.stop();
     this.#disarm();
     // An answer before the request's end: an empty DATA ends our side, for servers count resets (fault A3).
     this.#attempt?.stream.dropQueue();
@@ -228,7 +229,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
       ...(message === undefined ? {} : { message }),
       ...(this.#attempt === undefined ? {} : { endpoint: this.#attempt.endpoint.name }),
       ...(detail === undefined ? {} : { detail }),
-      requestBytes: this.#requestBytes,
+      requestBytes: this.#body.bytes,
       responseBytes: this.responseBytes,
       durationMs: performance.now() - this.#call.startedAt,
     });

@@ -76,4 +76,6 @@ export interface StreamListener {
   /** So many bytes that `sendData` held back have now left for the socket. */
   onSent(bytes: number): void;
   onReset(code: ErrorCode, cause: ResetCause): void;
+  /** Server role: whoever owns the connection ends it and wants the peer to be told why. */
+  onRefused?(error: Error): void;
 }

@@ -6,7 +6,7 @@ import type { Origin, PeerCertificate } from "../call.ts";
 import { Http2Connection } from "../http2/connection.ts";
 import type { Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
-import type { InboundListener, Proxy } from "../proxy.ts";
+import type { Proxy } from "../proxy.ts";
 
 export interface SessionOptions {
   readonly proxy: Proxy;
@@ -40,7 +40,7 @@ export function openSession(socket: Socket, { proxy, secure, settings, log }: Se
     receive: (chunk) => connection.receive(chunk),
     shutdown: () => connection.shutdown(),
     abort(error) {
-      for (const stream of connection.streams.all()) (stream.listener as InboundListener).refuse?.(error);
+      for (const stream of connection.streams.all()) stream.listener.onRefused?.(error);
       connection.destroy();
     },
   };

@@ -1,5 +1,5 @@
 /** Endpoint: one address of an upstream, its few connections, and the calls that wait for room on them. */
-import type { Http2Connection } from "../http2/connection.ts";
+import type { UpstreamConnection } from "./connection.ts";
 import { Backoff } from "./backoff.ts";
 import type { EndpointParts } from "./endpoint-parts.ts";
 import type { DialListener } from "./transport.ts";
@@ -18,7 +18,7 @@ export class Endpoint {
   readonly #parts: EndpointParts;
   readonly #maxResets: number;
   /** Connections that take calls, oldest first: the first is filled first, so that writes coalesce. */
-  readonly #open: Http2Connection[] = [];
+  readonly #open: UpstreamConnection[] = [];
   readonly #dials = new Set<{ cancel: () => void }>();
   readonly #waiting = new Set<Pending>();
   /** Streams a new connection is thought to carry, until one has told: as a connection assumes before SETTINGS. */
@@ -74,7 +74,7 @@ export class Endpoint {
   }
 
   /** An open connection with room for a stream, or undefined. Every call comes through here. */
-  connection(): Http2Connection | undefined {
+  connection(): UpstreamConnection | undefined {
     const open = this.#open;
     for (let at = 0; at < open.length; at++) {
       const connection = open[at]!;
@@ -121,7 +121,7 @@ export class Endpoint {
    * share that connection, so one who cancels much would end the calls of the others. At half of that limit we connect anew
    * and move over; if no new connection comes in time, the calls wait for it.
    */
-  #mayStillUse(connection: Http2Connection): boolean {
+  #mayStillUse(connection: UpstreamConnection): boolean {
     if (connection.resetsSent < this.#maxResets * 1.5) {
       if (this.#dials.size === 0 && !this.#backoff.active) this.#dial();
       return true;
@@ -130,7 +130,7 @@ export class Endpoint {
     return false;
   }
 
-  #retire(connection: Http2Connection): void {
+  #retire(connection: UpstreamConnection): void {
     this.#take(connection);
     connection.shutdown();
     this.#parts.log?.debug({ ...this.#labels, resets: connection.resetsSent }, "connection rotated");
@@ -148,7 +148,7 @@ export class Endpoint {
   #dial(): void {
     const dial = { cancel: () => {} };
     this.#dials.add(dial);
-    let connection: Http2Connection | undefined;
+    let connection: UpstreamConnection | undefined;
     const listener: DialListener = {
       onOpen: (opened) => {
         connection = opened;
@@ -166,7 +166,7 @@ export class Endpoint {
     dial.cancel = this.#parts.dial(this.#parts.dialOptions, listener);
   }
 
-  #opened(connection: Http2Connection): void {
+  #opened(connection: UpstreamConnection): void {
     if (this.#backoff.failures > 0) this.#parts.log?.info(this.#labels, "endpoint is back");
     else this.#parts.log?.debug({ ...this.#labels, room: connection.room }, "connected");
     this.#backoff.reset();
@@ -188,7 +188,7 @@ export class Endpoint {
   }
 
   /** The connection takes no more calls. Without GOAWAY before, nobody knows whether the peer is still there. */
-  #gone(connection: Http2Connection | undefined, reason: string, lost: boolean): void {
+  #gone(connection: UpstreamConnection | undefined, reason: string, lost: boolean): void {
     if (connection === undefined || !this.#take(connection) || this.#closed) return;
     this.#parts.log?.debug({ ...this.#labels, reason }, "connection gone");
     if (lost && this.#open.length === 0) {
@@ -198,7 +198,7 @@ export class Endpoint {
     this.#dialForWaiting();
   }
 
-  #take(connection: Http2Connection): boolean {
+  #take(connection: UpstreamConnection): boolean {
     const at = this.#open.indexOf(connection);
     if (at === -1) return false;
     this.#open.splice(at, 1);

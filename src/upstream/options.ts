@@ -1,4 +1,5 @@
 /** Options of an upstream, checked, and what they make of its endpoints. */
+import type { Protocol } from "../call.ts";
 import type { Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Balance } from "./balance.ts";
@@ -12,6 +13,8 @@ export interface UpstreamOptions {
   readonly name: string;
   /** At least one. Every address of a host name is an endpoint of its own. */
   readonly endpoints: readonly EndpointOptions[];
+  /** What its endpoints speak; a call in one of these passes verbatim, any other is bridged to the first. Default gRPC. */
+  readonly protocols?: readonly Protocol[];
   /** Default: `roundRobin()`. */
   readonly balance?: Balance;
   /** For endpoints with an https URL. */

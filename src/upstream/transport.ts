@@ -9,6 +9,7 @@ import {
 } from "node:tls";
 import type { ConnectionListener } from "../http2/api.ts";
 import { Http2Connection } from "../http2/connection.ts";
+import type { UpstreamConnection } from "./connection.ts";
 import type { ErrorCode } from "../http2/errors.ts";
 import type { Http2Settings } from "../http2/settings.ts";
 import { hostPort, isAddress } from "./target.ts";
@@ -45,7 +46,7 @@ export interface DialTls {
 /** What the one who dials is told: first `onOpen` or `onFailed`; the others only after `onOpen`. */
 export interface DialListener {
   /** The peer's SETTINGS came: `room` is its true limit. */
-  onOpen(connection: Http2Connection): void;
+  onOpen(connection: UpstreamConnection): void;
   /** Nothing comes after this. The message names addresses: it is for the log. */
   onFailed(error: Error): void;
   onRoom(): void;

@@ -1,5 +1,5 @@
 /** Upstream: a named group of endpoints that calls are spread over. */
-import type { Call } from "../call.ts";
+import type { Call, Protocol } from "../call.ts";
 import { type Balance, roundRobin } from "./balance.ts";
 import { type Lookup, lookupAddresses } from "./discovery.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -13,6 +13,8 @@ export type { UpstreamOptions } from "./options.ts";
 
 export interface Upstream {
   readonly name: string;
+  /** What its endpoints speak, at least one. */
+  readonly protocols: readonly Protocol[];
   /** All of them, whatever their state; names that were never resolved have none yet. */
   readonly endpoints: readonly Endpoint[];
   /**
@@ -44,6 +46,7 @@ export function createUpstream(options: UpstreamOptions, parts: Partial<Upstream
 
 class EndpointGroup implements Upstream, EndpointOwner {
   readonly name: string;
+  readonly protocols: readonly Protocol[];
   readonly #balance: Balance;
   readonly #set: EndpointSet;
   /** Those that calls should go to. Made anew only when one of them comes or goes. */
@@ -59,6 +62,7 @@ class EndpointGroup implements Upstream, EndpointOwner {
   constructor(options: UpstreamOptions, parts: UpstreamParts) {
     const checked = checkOptions(options);
     this.name = options.name;
+    this.protocols = options.protocols ?? ["grpc"];
     this.#balance = options.balance ?? roundRobin();
     this.#set = new EndpointSet({
       upstream: options.name,

@@ -1,13 +1,13 @@
 /** Waiter: who asks an upstream for a connection, and is told now or later. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Call } from "../call.ts";
-import type { Http2Connection } from "../http2/connection.ts";
+import type { UpstreamConnection } from "./connection.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 /** Told exactly once, unless it was taken out of the queue before. */
 export interface Waiter {
   /** The connection has room for one stream now: it is to be opened before this returns, or not at all. */
-  onConnection(connection: Http2Connection, endpoint: Endpoint): void;
+  onConnection(connection: UpstreamConnection, endpoint: Endpoint): void;
   /** No endpoint could be reached. The message may go to the caller; `cause` names addresses and is for the log. */
   onUnavailable(error: ConnectError): void;
 }

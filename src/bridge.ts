@@ -1,0 +1,177 @@
+/** Bridge: a call whose protocol, or whose upstream's, isn't gRPC. Decides whether it passes verbatim, and which layers it needs. */
+import type { Attempt, AttemptOwner } from "./attempt.ts";
+import type { InboundCall } from "./call.ts";
+import type { HttpStream, StreamListener } from "./http2/api.ts";
+import { ErrorCode } from "./http2/errors.ts";
+import type { Field } from "./http2/field.ts";
+import { OpaqueAttempt } from "./opaque-attempt.ts";
+import { ConnectUnaryServer } from "./protocol/connect-unary.ts";
+import { type Layer, maxHeldMessage } from "./protocol/layer.ts";
+import { grpcFields, openBridged, serverLayer } from "./protocol/layers.ts";
+import type { MethodKinds } from "./protocol/method-kinds.ts";
+import type { RequestBody } from "./request-body.ts";
+import type { UpstreamConnection } from "./upstream/connection.ts";
+import type { Endpoint } from "./upstream/endpoint.ts";
+import type { Upstream } from "./upstream/upstream.ts";
+import { prefixLength } from "./wire/envelope.ts";
+
+/** What bridged calls of a proxy share. */
+export interface BridgeContext {
+  readonly kinds: MethodKinds;
+}
+
+/** The call, above all layers. */
+export interface BridgeOwner extends StreamListener, AttemptOwner {
+  downstream: HttpStream;
+  /** Everything that an attempt needs is there. */
+  acquire(): void;
+}
+
+/**
+ * Milliseconds for which a request of unknown kind is held to see whether it is more than one message. A caller of a unary
+ * method sends its end along with the message; one that doesn't is streaming.
+ */
+const kindTimeoutMs = 20;
+
+export class Bridge {
+  /** The caller's protocol is one that the upstream speaks. */
+  verbatim = false;
+  readonly #call: InboundCall;
+  readonly #raw: HttpStream;
+  readonly #owner: BridgeOwner;
+  readonly #layer: Layer | undefined;
+  #fields: readonly Field[] | undefined;
+  #upstream: Upstream | undefined;
+  #kinds: MethodKinds | undefined;
+  /** The request is held until it has ended, or turns out to be a stream. */
+  #holding = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(call: InboundCall, raw: HttpStream, owner: BridgeOwner) {
+    this.#call = call;
+    this.#raw = raw;
+    this.#owner = owner;
+    this.#layer = serverLayer(call);
+    this.#layer?.stack(raw, owner);
+  }
+
+  /** The request's fields in the form in which they are forwarded: the caller's own, or gRPC's. */
+  get fields(): readonly Field[] {
+    this.#fields ??= this.verbatim ? this.#call.fields : grpcFields(this.#call);
+    return this.#fields;
+  }
+
+  /** Content type of a gRPC answer to this call. */
+  get contentType(): string {
+    return `application/grpc+${this.#call.codec}`;
+  }
+
+  /** The upstream is known. What has come of the request goes through the layer first, if it needs one. */
+  start(upstream: Upstream, { kinds }: BridgeContext, body: RequestBody): void {
+    this.#upstream = upstream;
+    this.#kinds = kinds;
+    this.verbatim = upstream.protocols.includes(this.#call.protocol);
+    if (this.verbatim) return this.#owner.acquire();
+    this.#holding = upstream.protocols[0] === "connect" && this.#kindOf() !== "stream";
+    if (this.#layer !== undefined) this.#goThroughLayer(this.#layer, body);
+    if (!this.#holding) return this.#owner.acquire();
+    this.onHeld(body, 0);
+    if (this.#holding && this.#kindOf() === undefined) {
+      this.#timer = setTimeout(() => this.#release("stream"), kindTimeoutMs);
+    }
+  }
+
+  /** More of the request has come while no attempt is under way. */
+  onHeld(body: RequestBody, bytes: number): void {
+    if (!this.#holding) return;
+    if (bytes > 0) {
+      body.creditHeld(bytes);
+      this.#owner.downstream.consume(bytes);
+    }
+    if (body.ended) this.#release(isOneMessage(body) ? this.#kindOf() : "stream");
+    else if (body.bytes > maxHeldMessage) this.#release("stream");
+  }
+
+  /** Opens the upstream's stream for an attempt. */
+  open(connection: UpstreamConnection, request: { fields: Field[]; body: RequestBody; attempt: Attempt }): HttpStream {
+    const { fields, body, attempt } = request;
+    const protocol = this.#upstream!.protocols[0]!;
+    if (this.verbatim || protocol === "grpc") return connection.request(fields, body.empty, attempt);
+    const kind = this.#kindOf() ?? "unary";
+    const [first] = body.kept;
+    return openBridged(
+      connection,
+      {
+        protocol,
+        kind,
+        codec: this.#call.codec,
+        fields,
+        end: body.empty,
+        compressed: first !== undefined && (first.bytes[first.start]! & 1) === 1,
+        onWrongKind: () => {
+          this.#learn(kind === "unary" ? "stream" : "unary");
+          attempt.cancel();
+          attempt.onReset(ErrorCode.refusedStream, "unprocessed");
+        },
+      },
+      attempt,
+    );
+  }
+
+  opaqueAttempt(owner: AttemptOwner, endpoint: Endpoint): Attempt {
+    return new OpaqueAttempt(owner, endpoint);
+  }
+
+  /** Writes a status of ours in the caller's protocol. */
+  refuse(fields: readonly Field[], answered: boolean): void {
+    const layer = this.#layer;
+    if (layer === undefined) this.#raw.sendHeaders(fields, true);
+    else if (answered && this.verbatim && layer instanceof ConnectUnaryServer) this.#raw.reset(ErrorCode.internalError);
+    else layer.sendHeaders(fields, true);
+  }
+
+  stop(): void {
+    this.#holding = false;
+    clearTimeout(this.#timer);
+  }
+
+  #goThroughLayer(layer: Layer, body: RequestBody): void {
+    const came = body.takeBack();
+    const ended = this.#raw.remoteEnded;
+    this.#raw.listener = layer;
+    this.#owner.downstream = layer;
+    if (came.length === 0 && ended) {
+      if (layer instanceof ConnectUnaryServer) layer.begin();
+      else layer.onData(nothing, 0, 0, true);
+    }
+    came.forEach(({ bytes, start, stop }, at) => layer.onData(bytes, start, stop, ended && at === came.length - 1));
+  }
+
+  #kindOf(): "unary" | "stream" | undefined {
+    return this.#kinds!.get(this.#upstream!.name, this.#call.path);
+  }
+
+  #learn(kind: "unary" | "stream"): void {
+    this.#kinds!.set(this.#upstream!.name, this.#call.path, kind);
+  }
+
+  #release(kind: "unary" | "stream" | undefined): void {
+    if (!this.#holding) return;
+    this.stop();
+    if (kind !== undefined && this.#kindOf() === undefined) this.#learn(kind);
+    this.#owner.acquire();
+  }
+}
+
+const nothing = new Uint8Array(0);
+
+/** The body is exactly one envelope. */
+function isOneMessage(body: RequestBody): boolean {
+  const prefix: number[] = [];
+  for (const { bytes, start, stop } of body.kept) {
+    for (let at = start; at < stop && prefix.length < prefixLength; at++) prefix.push(bytes[at]!);
+  }
+  if (prefix.length < prefixLength) return false;
+  const [, a, b, c, d] = prefix;
+  return ((a! << 24) | (b! << 16) | (c! << 8) | d!) >>> 0 === body.bytes - prefixLength;
+}

@@ -1,0 +1,34 @@
+/** Opaque attempt: a response that passes in the caller's own protocol, which isn't gRPC's and isn't looked into. */
+import { Attempt } from "./attempt.ts";
+import { type Field, valueOf } from "./http2/field.ts";
+import { parseStatus, statusOfHttp } from "./wire/status.ts";
+
+export class OpaqueAttempt extends Attempt {
+  #status = 0;
+
+  override onHeaders(fields: Field[], end: boolean): void {
+    const { owner } = this;
+    const http = Number(fields[0]!.value);
+    if (http < 200) return owner.downstream.sendHeaders(fields, false);
+    owner.commit();
+    this.answered = true;
+    // gRPC-Web says the status here where there are no messages; in a body it isn't looked for.
+    const status = valueOf(fields, "grpc-status");
+    if (status !== undefined) this.#status = parseStatus(status);
+    else this.#status = http === 200 ? 0 : statusOfHttp(http);
+    owner.downstream.sendHeaders(fields, end);
+    if (end) owner.completeOpaque(this.#status);
+  }
+
+  override onData(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
+    const { owner } = this;
+    owner.responseBytes += stop - start;
+    if (owner.downstream.sendData(bytes, start, stop, end)) this.stream.consume(stop - start);
+    if (end) owner.completeOpaque(this.#status);
+  }
+
+  override onTrailers(fields: Field[]): void {
+    this.owner.downstream.sendHeaders(fields, true);
+    this.owner.completeOpaque(this.#status);
+  }
+}
