@@ -1,0 +1,84 @@
+/**
+ * Compression of single messages, by what the runtime has: gzip, deflate, br, and zstd where there is one (not in Node 20).
+ * Synchronous: messages are small, and a round through the thread pool costs more than most of them.
+ */
+import { Code, ConnectError } from "@connectrpc/connect";
+import * as zlib from "node:zlib";
+import { isCompressed } from "../wire/encoding.ts";
+
+interface Encoding {
+  readonly compress: (bytes: Uint8Array) => Uint8Array;
+  readonly decompress: (bytes: Uint8Array, options: { maxOutputLength: number }) => Uint8Array;
+}
+
+/** zstd came with Node 22.15; the types are those of Node 20. */
+const newer = zlib as unknown as {
+  readonly zstdCompressSync?: Encoding["compress"];
+  readonly zstdDecompressSync?: Encoding["decompress"];
+};
+
+/** Brotli's default of 11 is for files that are compressed once. */
+const brotliOptions = { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 4 } };
+
+/** By name, the one to be preferred first: nearly everybody has gzip. "deflate" is zlib's format (RFC 1950), as HTTP has it. */
+const encodings = new Map<string, Encoding>([
+  ["gzip", { compress: (bytes) => zlib.gzipSync(bytes), decompress: zlib.gunzipSync }],
+  ["br", { compress: (bytes) => zlib.brotliCompressSync(bytes, brotliOptions), decompress: zlib.brotliDecompressSync }],
+  ["deflate", { compress: (bytes) => zlib.deflateSync(bytes), decompress: zlib.inflateSync }],
+]);
+const { zstdCompressSync, zstdDecompressSync } = newer;
+if (zstdCompressSync !== undefined && zstdDecompressSync !== undefined) {
+  encodings.set("zstd", { compress: (bytes) => zstdCompressSync(bytes), decompress: zstdDecompressSync });
+}
+
+/** Names of the encodings that can be read and written here, the most common first; "identity" isn't among them. */
+export const supportedEncodings: readonly string[] = [...encodings.keys()];
+
+/**
+ * Decompresses a message, and stops as soon as there would be more of it than the limit: a few kilobytes can be a gigabyte.
+ *
+ * @param encoding a name as in grpc-encoding; "identity" and "" give `bytes` back
+ * @param bytes one compressed message; an empty one is empty in every encoding
+ * @param limit the most bytes there may be
+ * @throws ConnectError `unimplemented` for an encoding that isn't known here, `resource_exhausted` over the limit,
+ *   `invalid_argument` for bytes that aren't of this encoding, or were cut off
+ */
+export function decompress(encoding: string, bytes: Uint8Array, limit: number): Uint8Array {
+  if (!isCompressed(encoding) || bytes.length === 0) return withinLimit(bytes, limit);
+  const { decompress } = encodingOf(encoding);
+  let plain: Uint8Array;
+  try {
+    plain = decompress(bytes, { maxOutputLength: Math.max(limit, 1) }); // zlib wants at least one
+  } catch (error) {
+    if ((error as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(limit);
+    throw new ConnectError(`the message is not ${encoding}`, Code.InvalidArgument, undefined, undefined, error);
+  }
+  return withinLimit(plain, limit);
+}
+
+/**
+ * Compresses a message.
+ *
+ * @param encoding a name as in grpc-encoding; "identity" and "" give `bytes` back
+ * @throws ConnectError `unimplemented` for an encoding that isn't known here
+ */
+export function compress(encoding: string, bytes: Uint8Array): Uint8Array {
+  return isCompressed(encoding) ? encodingOf(encoding).compress(bytes) : bytes;
+}
+
+/** gRPC, "Compression": the error names what would be understood. */
+function encodingOf(name: string): Encoding {
+  const encoding = encodings.get(name);
+  if (encoding !== undefined) return encoding;
+  const known = supportedEncodings.join(", ");
+  throw new ConnectError(`unknown compression "${name}", expected one of ${known}`, Code.Unimplemented);
+}
+
+function withinLimit(bytes: Uint8Array, limit: number): Uint8Array {
+  if (bytes.length > limit) throw tooLarge(limit);
+  return bytes;
+}
+
+function tooLarge(limit: number): ConnectError {
+  return new ConnectError(`message is larger than ${limit} bytes`, Code.ResourceExhausted);
+}

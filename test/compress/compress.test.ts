@@ -1,0 +1,83 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import fc from "fast-check";
+import { gzipSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { compress, decompress, supportedEncodings } from "../../src/compress/compress.ts";
+
+const mebi = 1 << 20;
+
+function codeOf(run: () => unknown): Code | undefined {
+  try {
+    run();
+    return undefined;
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConnectError);
+    return (error as ConnectError).code;
+  }
+}
+
+describe("supportedEncodings", () => {
+  it("are those of every runtime, and zstd where there is one", () => {
+    const zstd = "zstdDecompressSync" in (process.getBuiltinModule("node:zlib") as object) ? ["zstd"] : [];
+    expect(supportedEncodings).toEqual(["gzip", "br", "deflate", ...zstd]);
+  });
+});
+
+describe.each(supportedEncodings)("decompress() of %s", (encoding) => {
+  it("gives back what was compressed", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 2000 }), (bytes) => {
+        expect(Buffer.from(decompress(encoding, compress(encoding, bytes), mebi))).toEqual(Buffer.from(bytes));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("takes as much as the limit, and not a byte more", () => {
+    const bytes = compress(encoding, new Uint8Array(1000));
+    expect(decompress(encoding, bytes, 1000)).toHaveLength(1000);
+    expect(codeOf(() => decompress(encoding, bytes, 999))).toBe(Code.ResourceExhausted);
+    expect(codeOf(() => decompress(encoding, compress(encoding, Uint8Array.of(1)), 0))).toBe(Code.ResourceExhausted);
+  });
+
+  it("stops a bomb at the limit, in eight legs too", () => {
+    const bomb = compress(encoding, new Uint8Array(256 * mebi));
+    expect(bomb.length).toBeLessThan(mebi);
+    const before = process.memoryUsage().rss;
+    for (let leg = 0; leg < 8; leg++) {
+      expect(codeOf(() => decompress(encoding, bomb, 4 * mebi))).toBe(Code.ResourceExhausted);
+    }
+    expect(process.memoryUsage().rss - before).toBeLessThan(2 * 8 * 4 * mebi);
+  });
+
+  it("refuses what is of no or of another encoding, or was cut off", () => {
+    const whole = compress(encoding, Buffer.from("a message that is a little longer"));
+    const other = compress(encoding === "gzip" ? "deflate" : "gzip", Buffer.from("x"));
+    for (const bytes of [Buffer.from("plain"), other, whole.subarray(0, whole.length - 6)]) {
+      expect(codeOf(() => decompress(encoding, bytes, mebi))).toBe(Code.InvalidArgument);
+    }
+  });
+
+  it("takes an empty message for an empty message", () => {
+    expect(decompress(encoding, new Uint8Array(0), mebi)).toHaveLength(0);
+  });
+
+  it("throws nothing but ConnectError, whatever the bytes", () => {
+    fc.assert(fc.property(fc.uint8Array(), (bytes) => void codeOf(() => decompress(encoding, bytes, 100))));
+  });
+});
+
+describe("decompress()", () => {
+  it.each(["", "identity"])("gives back the same bytes for %j, within the limit", (encoding) => {
+    const bytes = new Uint8Array(10);
+    expect(decompress(encoding, bytes, 10)).toBe(bytes);
+    expect(compress(encoding, bytes)).toBe(bytes);
+    expect(codeOf(() => decompress(encoding, bytes, 9))).toBe(Code.ResourceExhausted);
+  });
+
+  it("answers unimplemented for an encoding that it doesn't know, and says what it knows", () => {
+    const bytes = gzipSync("x");
+    expect(codeOf(() => decompress("snappy", bytes, mebi))).toBe(Code.Unimplemented);
+    expect(() => compress("snappy", bytes)).toThrow(/"snappy".*gzip, br, deflate/);
+  });
+});
