@@ -1,0 +1,246 @@
+/** Parser: bytes in, requests out, one at a time, however the bytes are split (RFC 9112). */
+import type { Field } from "../http2/field.ts";
+import { CR, LF } from "./characters.ts";
+import { maxSizeDigits, parseChunkSize, sizeStop } from "./chunk-size.ts";
+import { type FieldLine, parseFieldLine, trailerOf } from "./field-line.ts";
+import { HeadBuilder, type RequestHead } from "./head.ts";
+import { LineMemo } from "./line-memo.ts";
+import { badRequest, RequestError } from "./request-error.ts";
+import { parseRequestLine, type RequestLine } from "./request-line.ts";
+import type { Http1Settings } from "./settings.ts";
+
+/** Told what a request is made of, in its order. With `end`, or trailers, the request is whole. */
+export interface RequestSink {
+  onHead(head: RequestHead, end: boolean): void;
+  /** Bytes `start` to `stop` of `bytes` are body. None only where nothing but the end comes. */
+  onBody(bytes: Uint8Array, start: number, stop: number, end: boolean): void;
+  onTrailers(fields: Field[]): void;
+}
+
+const State = {
+  requestLine: 0,
+  headerSection: 1,
+  chunkSize: 2,
+  /** The empty line behind a chunk's data. */
+  chunkEnd: 3,
+  trailerSection: 4,
+  // from here on it isn't lines that are read
+  body: 5,
+  chunkData: 6,
+  /** The request is whole. Nothing is read until `next`. */
+  whole: 7,
+  stopped: 8,
+} as const;
+type State = (typeof State)[keyof typeof State];
+
+/** Lines that one connection repeats. Browsers send some 20 fields with a request, of a few origins and types. */
+const requestLinesKept = 8;
+const fieldLinesKept = 32;
+
+/** Bytes that a line carried over has room for, at first and between requests. */
+const firstCarry = 256;
+
+/** Bytes of a line's end. */
+const CRLF = 2;
+
+const nothing = new Uint8Array(0);
+
+export class RequestParser {
+  #state: State = State.requestLine;
+  /** Bytes of this line, or of the section that it belongs to, that may still come. */
+  #lineLeft = 0;
+  #fieldsLeft = 0;
+  #extensionsLeft = 0;
+  /** Bytes of body or chunk that are still to come. */
+  #bodyLeft = 0;
+  #emptyLines = 0;
+  #trailers: Field[] = [];
+  /** The begin of a line whose end wasn't in the same chunk of input. */
+  #carry = nothing;
+  #carried = 0;
+  readonly #requestLines = new LineMemo<RequestLine>(requestLinesKept);
+  readonly #fieldLines = new LineMemo<FieldLine>(fieldLinesKept);
+  readonly #head: HeadBuilder;
+  readonly #sink: RequestSink;
+  readonly #settings: Http1Settings;
+
+  /** @param secure the connection is TLS */
+  constructor(sink: RequestSink, settings: Http1Settings, secure: boolean) {
+    this.#sink = sink;
+    this.#settings = settings;
+    this.#head = new HeadBuilder(secure);
+    this.next();
+  }
+
+  /** A request has begun whose header section isn't whole. */
+  get inHead(): boolean {
+    return (this.#state === State.requestLine && this.#carried > 0) || this.#state === State.headerSection;
+  }
+
+  /** A request is whole; the next is read after `next`. */
+  get isWhole(): boolean {
+    return this.#state === State.whole;
+  }
+
+  /** Goes on to the next request. */
+  next(): void {
+    this.#begin(State.requestLine, this.#settings.maxRequestLine + CRLF);
+    this.#emptyLines = 0;
+    if (this.#carry.length > firstCarry) this.#carry = nothing;
+  }
+
+  /** Nothing is read any more; may be called by the sink. */
+  stop(): void {
+    this.#state = State.stopped;
+    this.#carry = nothing;
+  }
+
+  /**
+   * Reads the bytes from `start` to `stop`, or up to the end of the request.
+   *
+   * @returns where it stopped to read
+   * @throws RequestError for what can't be read or isn't served
+   */
+  receive(bytes: Uint8Array, start: number, stop: number): number {
+    let at = start;
+    while (at < stop && this.#state < State.whole) {
+      if (this.#state < State.body) at = this.#readLine(bytes, at, stop);
+      else at = this.#readBody(bytes, at, stop);
+    }
+    return at;
+  }
+
+  #readLine(bytes: Uint8Array, start: number, stop: number): number {
+    let end = start;
+    while (end < stop && bytes[end] !== LF) end++;
+    if (this.#carried + end - start >= this.#lineLeft) throw this.#tooLarge();
+    if (end === stop || this.#carried > 0) this.#keep(bytes, start, Math.min(end + 1, stop));
+    if (end === stop) return stop;
+    if (this.#carried === 0) {
+      this.#onLine(bytes, start, end);
+    } else {
+      const length = this.#carried;
+      this.#carried = 0;
+      this.#onLine(this.#carry, 0, length - 1);
+    }
+    return end + 1;
+  }
+
+  #keep(bytes: Uint8Array, start: number, stop: number): void {
+    const length = this.#carried + stop - start;
+    if (length > this.#carry.length) {
+      const larger = new Uint8Array(Math.max(firstCarry, length, this.#carry.length * 2));
+      larger.set(this.#carry.subarray(0, this.#carried));
+      this.#carry = larger;
+    }
+    this.#carry.set(bytes.subarray(start, stop), this.#carried);
+    this.#carried = length;
+  }
+
+  /** @param lf where the line feed is */
+  #onLine(bytes: Uint8Array, start: number, lf: number): void {
+    const stop = lf - 1;
+    if (stop < start || bytes[stop] !== CR) throw badRequest("line feed without carriage return"); // section 2.2
+    switch (this.#state) {
+      case State.requestLine:
+        return this.#onRequestLine(bytes, start, stop);
+      case State.headerSection:
+        this.#lineLeft -= lf + 1 - start;
+        if (start === stop) return this.#onHeadEnd();
+        this.#countField();
+        return this.#head.add(this.#fieldLines.read(bytes, start, stop, parseFieldLine));
+      case State.chunkSize:
+        return this.#onChunkSize(bytes, start, stop);
+      case State.chunkEnd:
+        if (start < stop) throw badRequest("chunk longer than its size");
+        return this.#begin(State.chunkSize, this.#chunkSizeLimit());
+      default:
+        this.#lineLeft -= lf + 1 - start;
+        if (start === stop) return this.#onTrailersEnd();
+        this.#countField();
+        return this.#onTrailer(trailerOf(parseFieldLine(bytes, start, stop)));
+    }
+  }
+
+  #onRequestLine(bytes: Uint8Array, start: number, stop: number): void {
+    // section 2.2 wants one empty line to be let pass, which old clients sent behind a body
+    if (start === stop && this.#emptyLines++ === 0) return;
+    this.#head.begin(this.#requestLines.read(bytes, start, stop, parseRequestLine));
+    this.#begin(State.headerSection, this.#settings.maxHeaderSection);
+  }
+
+  #onHeadEnd(): void {
+    const head = this.#head.finish();
+    const { contentLength } = head;
+    if (contentLength === 0) {
+      this.#state = State.whole;
+    } else if (contentLength > 0) {
+      this.#state = State.body;
+      this.#bodyLeft = contentLength;
+    } else {
+      this.#extensionsLeft = this.#settings.maxChunkExtensions;
+      this.#begin(State.chunkSize, this.#chunkSizeLimit());
+    }
+    this.#sink.onHead(head, contentLength === 0);
+  }
+
+  #onChunkSize(bytes: Uint8Array, start: number, stop: number): void {
+    const digitsStop = sizeStop(bytes, start, stop);
+    const size = parseChunkSize(bytes, start, digitsStop, stop);
+    this.#extensionsLeft -= stop - digitsStop;
+    if (this.#extensionsLeft < 0) throw this.#tooLarge();
+    this.#bodyLeft = size;
+    if (size > 0) this.#state = State.chunkData;
+    else this.#begin(State.trailerSection, this.#settings.maxHeaderSection);
+  }
+
+  #readBody(bytes: Uint8Array, start: number, stop: number): number {
+    const end = Math.min(stop, start + this.#bodyLeft);
+    this.#bodyLeft -= end - start;
+    const isDone = this.#bodyLeft === 0;
+    const isChunk = this.#state === State.chunkData;
+    if (isDone && isChunk) this.#begin(State.chunkEnd, CRLF);
+    else if (isDone) this.#state = State.whole;
+    this.#sink.onBody(bytes, start, end, isDone && !isChunk);
+    return end;
+  }
+
+  #onTrailer(field: Field | undefined): void {
+    if (field !== undefined) this.#trailers.push(field);
+  }
+
+  #onTrailersEnd(): void {
+    const trailers = this.#trailers;
+    this.#state = State.whole;
+    if (trailers.length === 0) return this.#sink.onBody(nothing, 0, 0, true);
+    this.#trailers = [];
+    this.#sink.onTrailers(trailers);
+  }
+
+  #begin(state: State, limit: number): void {
+    this.#state = state;
+    this.#lineLeft = limit;
+    this.#fieldsLeft = this.#settings.maxHeaderFields;
+  }
+
+  #countField(): void {
+    if (--this.#fieldsLeft < 0) throw new RequestError(431, "too many field lines");
+  }
+
+  #chunkSizeLimit(): number {
+    return maxSizeDigits + this.#extensionsLeft + CRLF;
+  }
+
+  #tooLarge(): RequestError {
+    switch (this.#state) {
+      case State.requestLine:
+        return new RequestError(414, "request line too long");
+      case State.chunkSize:
+        return new RequestError(413, "chunk size and extensions too long");
+      case State.chunkEnd:
+        return badRequest("chunk longer than its size");
+      default:
+        return new RequestError(431, "header or trailer section too large");
+    }
+  }
+}
