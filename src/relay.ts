@@ -5,10 +5,11 @@ import type { InboundCall } from "./call.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
 import { forwardFields } from "./forward.ts";
 import type { ResetCause, StreamListener } from "./http2/api.ts";
+import { type BodyRange, keepRange } from "./http2/body.ts";
 import type { Http2Connection } from "./http2/connection.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import { type Field, valueOf } from "./http2/field.ts";
-import type { BodyRange, Http2Stream } from "./http2/stream.ts";
+import type { Http2Stream } from "./http2/stream.ts";
 import { statusFields } from "./refuse.ts";
 import type { CallRecord } from "./observe/call-record.ts";
 import type { OneToOne } from "./route/director.ts";
@@ -95,7 +96,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     this.#requestBytes += length;
     if (end) this.#requestEnded = true;
     if (this.#over) return this.#discard(length, end);
-    if (this.#replay !== undefined) this.#keep(bytes, start, stop);
+    if (this.#replay !== undefined && length > 0) this.#keep(bytes, start, stop);
     if (this.#attempt?.stream.sendData(bytes, start, stop, end) === true) this.requestSent(length);
   }
 
@@ -181,7 +182,10 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
   }
 
   #keep(bytes: Uint8Array, start: number, stop: number): void {
-    this.#replay!.push({ bytes, start, stop });
+    const kept = this.#replay!;
+    // the one message of a unary call isn't copied: it is needed for a moment only
+    if (this.#replayBytes === 0) kept.push({ bytes, start, stop, owned: false });
+    else keepRange(kept, bytes, start, stop);
     this.#replayBytes += stop - start;
     if (this.#replayBytes > maxReplay && this.#attempt !== undefined) this.#replay = undefined;
   }
