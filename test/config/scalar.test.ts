@@ -94,6 +94,7 @@ describe("parsers of one word", () => {
     [parseChangeableHeaderName, ":path"],
     [parseEndpointUrl, "http://"],
     [parseEndpointUrl, "http://a?b"],
+    [parseEndpointUrl, "http://a:0"],
     [parseServiceName, "acme.*"],
     [parseServiceName, "a/b"],
     [parseHeaderValue, "a\r\nb"],
