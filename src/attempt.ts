@@ -50,15 +50,17 @@ export class Attempt implements StreamListener {
     owner.commit();
     let isGrpc = false;
     let hasStatus = false;
+    let passed = fields; // http2-settings belongs to the upstream's connection
     for (let i = 1; i < fields.length; i++) {
       const { name, value } = fields[i]!;
       if (name === "content-type") isGrpc = value.startsWith("application/grpc");
       else if (name === "grpc-status") hasStatus = true;
+      else if (name === "http2-settings") passed = fields.filter((field) => field.name !== name);
     }
     if (!hasStatus && (status !== "200" || !isGrpc)) return this.#notGrpc(status, valueOf(fields, "content-type"));
     if (end && !hasStatus) return owner.fail(Code.Internal, "upstream ended the stream without a status");
     this.answered = true;
-    owner.downstream.sendHeaders(fields, end);
+    owner.downstream.sendHeaders(passed, end);
     if (end) owner.complete(fields);
   }
 

@@ -96,7 +96,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
   onData(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
     if (this.#over) return this.#discard(stop - start, end);
     const stream = this.#attempt?.stream;
-    this.#body.add({ bytes, start, stop }, end, stream !== undefined);
+    this.#body.add(bytes, start, stop, end);
     if (stream === undefined) this.#bridge?.onHeld(this.#body, stop - start);
     else if (stream.sendData(bytes, start, stop, end)) this.requestSent(stop - start);
   }

@@ -1,7 +1,7 @@
 /** Request body: what has come of a request, kept until it can't be needed again: for a connection that isn't there yet, or another try. */
 import type { HttpStream } from "./http2/api.ts";
 import type { Field } from "./http2/field.ts";
-import type { BodyRange } from "./http2/stream.ts";
+import { type BodyRange, keepRange } from "./http2/body.ts";
 
 /** Bytes that are kept for another try, once they have been sent. As much as a caller sends unasked. */
 const maxReplay = 64 << 10;
@@ -14,6 +14,8 @@ export class RequestBody {
   trailers: Field[] | undefined;
   #kept: BodyRange[] | undefined = [];
   #keptBytes = 0;
+  /** A try is under way that has had all of it so far. */
+  #sending = false;
   /** Bytes that this try has sent, and the most that any has: credit for a byte is given once. */
   #sent = 0;
   #credited = 0;
@@ -37,15 +39,17 @@ export class RequestBody {
     return this.#kept ?? [];
   }
 
-  /** Takes a piece; `sending` where a try is under way that has had all before it. */
-  add(piece: BodyRange, end: boolean, sending: boolean): void {
-    const length = piece.stop - piece.start;
+  /** Takes a part of it. */
+  add(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
+    const length = stop - start;
     this.bytes += length;
     if (end) this.ended = true;
-    if (this.#kept === undefined) return;
-    this.#kept.push(piece);
+    if (this.#kept === undefined || length === 0) return;
+    // the one message of a unary call isn't copied: it is needed for a moment only
+    if (this.#keptBytes === 0) this.#kept.push({ bytes, start, stop, owned: false });
+    else keepRange(this.#kept, bytes, start, stop);
     this.#keptBytes += length;
-    if (sending && this.#keptBytes > maxReplay) this.#kept = undefined;
+    if (this.#sending && this.#keptBytes > maxReplay) this.#kept = undefined;
   }
 
   /** Nothing of it is needed any more. */
@@ -66,6 +70,7 @@ export class RequestBody {
   /** Sends what has come so far to the stream of a new try. Returns the bytes for which the caller has credit now. */
   sendTo(stream: HttpStream): number {
     this.#sent = 0;
+    this.#sending = true;
     const kept = this.kept;
     const endsWithData = this.ended && this.trailers === undefined;
     let credit = 0;

@@ -1,5 +1,6 @@
 /** What a schema can't say of a configuration: that its parts fit together. Works on each part that is sound by itself. */
 import type { z } from "zod";
+import { parseTarget } from "../upstream/target.ts";
 import type { Problem } from "./problem.ts";
 import { kindOf } from "./scalar.ts";
 import { type Listener, listener, type RouteConfig, route, type UpstreamConfig, upstream } from "./schema.ts";
@@ -70,13 +71,13 @@ function upstreamProblems(source: Source, { path, value }: Part<UpstreamConfig>)
   const endpoints = value.endpoints.map((endpoint, index) => {
     const at = [...path, "endpoints", index];
     if (typeof endpoint === "string")
-      return { at, urlAt: at, url: endpoint, name: nameOf(endpoint), serverName: undefined };
+      return { at, urlAt: at, url: endpoint, name: parseTarget(endpoint).name, serverName: undefined };
     const { name, url, server_name: serverName } = endpoint;
     return {
       at: [...at, name === undefined ? "url" : "name"],
       urlAt: [...at, "url"],
       url,
-      name: name ?? nameOf(url),
+      name: name ?? parseTarget(url).name,
       serverName,
     };
   });
@@ -100,12 +101,6 @@ function upstreamProblems(source: Source, { path, value }: Part<UpstreamConfig>)
     problems.push(source.problem([...path, "tls", given], `"${given}" needs "${other}" beside it`, { part: "key" }));
   }
   return problems;
-}
-
-/** What an endpoint without a name is called: host and port. */
-function nameOf(url: string): string {
-  const { protocol, hostname, port } = new URL(url);
-  return `${hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
 }
 
 function routeProblems(source: Source, { path, value }: Part<unknown>): Problem[] {

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { compileMatch } from "../route/match.ts";
 import { parseListenAddress } from "../serve/address.ts";
+import { parseTarget } from "../upstream/target.ts";
 import { parsePath } from "../wire/path.ts";
 
 /** What a parser of one word found: its value, or what is wrong with it. */
@@ -110,23 +111,16 @@ function addressHint(text: string): string {
 
 /** The URL of an endpoint: http (HTTP/2 in cleartext, prior knowledge) or https, a host, maybe a port, nothing else. */
 export function parseEndpointUrl(text: string): Parsed<string> {
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
-    return wrong(`not a URL: "${text}"`, `did you mean "http://${text.replace(/^\/*/, "")}"?`);
-  }
-  let url: URL;
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1];
+  if (scheme === undefined) return wrong(`not a URL: "${text}"`, `did you mean "http://${text.replace(/^\/*/, "")}"?`);
+  if (!/^https?$/i.test(scheme)) return wrong(`unknown scheme "${scheme}"`, "known: http (cleartext HTTP/2), https");
   try {
-    url = new URL(text);
-  } catch {
-    return wrong(`not a URL: "${text}"`, "write http://host:port or https://host:port");
+    parseTarget(text);
+    return right(text);
+  } catch (error) {
+    const origin = URL.canParse(text) ? new URL(text).origin : text;
+    return wrong((error as Error).message, origin === text ? undefined : `did you mean "${origin}"?`);
   }
-  if (url.protocol !== "http:" && url.protocol !== "https:") {
-    return wrong(`unknown scheme "${url.protocol.slice(0, -1)}"`, "known: http (cleartext HTTP/2), https");
-  }
-  if (url.username !== "" || url.password !== "") return wrong("a URL of an endpoint can't carry a user or password");
-  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") {
-    return wrong(`a URL of an endpoint ends with the port: "${text}"`, `did you mean "${url.protocol}//${url.host}"?`);
-  }
-  return right(text);
 }
 
 /** RFC 9110 section 5.6.2. */

@@ -1,16 +1,5 @@
 /** A YAML file as text, as a value, and as a map from each part of the value to its place in the text. */
-import {
-  type Document,
-  isAlias,
-  isMap,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Node,
-  type Pair,
-  parseDocument,
-  visit,
-} from "yaml";
+import { type Document, isAlias, isMap, isScalar, isSeq, type Node, type Pair, parseDocument, visit } from "yaml";
 import type { Problem } from "./problem.ts";
 
 /** Keys and indexes from the top of the file. */
@@ -33,26 +22,11 @@ export interface Source {
 
 /** Reads YAML 1.2 (so `off` is a word and not `false`). Doesn't throw. */
 export function parseSource(file: string, text: string): Source {
-  const counter = new LineCounter();
-  const document = parseDocument(text, { lineCounter: counter, prettyErrors: false });
-  const place = (range: readonly [number, number], message: string, hint?: string): Problem => {
-    const { line, col } = counter.linePos(range[0]);
-    const column = Math.max(col, 1);
-    const endOfLine = /\r?\n|$/.exec(text.slice(range[0]))?.index ?? 0;
-    const length = Math.max(1, Math.min(range[1] - range[0], endOfLine));
-    return { file, line: Math.max(line, 1), column, length, message, ...(hint === undefined ? {} : { hint }) };
+  const document = parseDocument(text, { prettyErrors: false });
+  const place = (range: Range, message: string, hint?: string): Problem => {
+    return { file, ...spotOf(text, range), message, ...(hint === undefined ? {} : { hint }) };
   };
-  const problems = [...document.errors, ...document.warnings].map((error) => {
-    if (error.code !== "DUPLICATE_KEY") return place(error.pos, lowerFirst(error.message));
-    const key = /^[^:\r\n]*/.exec(text.slice(error.pos[0]))?.[0].trim() ?? "";
-    return place([error.pos[0], error.pos[0] + key.length], `key ${key} is given twice`);
-  });
-  visit(document, {
-    Alias(_, alias) {
-      if (alias.resolve(document) === undefined)
-        problems.push(place(rangeOfNode(alias), `no such anchor: &${alias.source}`));
-    },
-  });
+  const problems = yamlProblems(document, text, place);
   return {
     file,
     text,
@@ -61,6 +35,39 @@ export function parseSource(file: string, text: string): Source {
     has: (path) => find(document, path).depth === path.length,
     problem: (path, message, options = {}) => place(rangeOf(find(document, path), options.part), message, options.hint),
   };
+}
+
+type Place = (range: Range, message: string) => Problem;
+
+/** After the first place where the structure breaks, what the parser says is guesswork, so that is the last one told. */
+function yamlProblems(document: Document, text: string, place: Place): Problem[] {
+  const problems: Problem[] = [];
+  for (const error of [...document.errors, ...document.warnings].sort((a, b) => a.pos[0] - b.pos[0])) {
+    if (error.code !== "DUPLICATE_KEY") {
+      problems.push(place(error.pos, lowerFirst(error.message)));
+      return problems;
+    }
+    const key = /^[^:\r\n]*/.exec(text.slice(error.pos[0]))?.[0].trim() ?? "";
+    problems.push(place([error.pos[0], error.pos[0] + key.length], `key ${key} is given twice`));
+  }
+  visit(document, {
+    Alias(_, alias) {
+      if (alias.resolve(document) !== undefined) return;
+      problems.push(place(rangeOfNode(alias), `no such anchor: &${alias.source}`));
+    },
+  });
+  return problems;
+}
+
+/** Offsets in the text: of the first character, and of the one behind the last. */
+type Range = readonly [start: number, end: number];
+
+/** A range as line, column and length; only what is on its first line. Not by yaml's LineCounter, which misses lines of broken files. */
+function spotOf(text: string, [start, end]: Range): Pick<Problem, "line" | "column" | "length"> {
+  const before = text.slice(0, start).split("\n");
+  const last = before.at(-1)!;
+  const restOfLine = /\r?\n|$/.exec(text.slice(start))?.index ?? 0;
+  return { line: before.length, column: last.length + 1, length: Math.max(1, Math.min(end - start, restOfLine)) };
 }
 
 function lowerFirst(message: string): string {
@@ -105,7 +112,7 @@ function keyOf(pair: Pair): string | undefined {
 }
 
 /** A value that is a block of lines is long: its key says as well what is meant, or else its first key. */
-function rangeOf(found: Found, part: Part = "value"): readonly [number, number] {
+function rangeOf(found: Found, part: Part = "value"): Range {
   const { key, value } = found;
   const isBlock = (isMap(value) || isSeq(value)) && value.flow !== true;
   const firstKey = isMap(value) ? (value.items[0]?.key as Node | undefined) : undefined;
@@ -114,6 +121,6 @@ function rangeOf(found: Found, part: Part = "value"): readonly [number, number] 
   return rangeOfNode(node ?? value);
 }
 
-function rangeOfNode(node: Node | undefined): readonly [number, number] {
+function rangeOfNode(node: Node | undefined): Range {
   return node?.range == null ? [0, 0] : [node.range[0], node.range[1]];
 }

@@ -49,7 +49,7 @@ export interface ConnectionListener {
   onReady?(): void;
   /** Client role: `room` grew: a stream ended, or the peer raised its limit. */
   onRoom?(): void;
-  /** The peer takes no new streams. Those above its last id have been told `onReset` with a safe cause. */
+  /** The peer takes no new streams: `room` is 0. Those above its last id are told `onReset` with a safe cause next. */
   onGoaway?(code: ErrorCode): void;
   /** Nothing comes after this. Every open stream has been told `onReset` before. */
   onClose(error: Error | undefined): void;

@@ -5,6 +5,7 @@ import { ConnectionError, ErrorCode } from "./errors.ts";
 import { type Field, FieldKind } from "./field.ts";
 import * as frame from "./frame.ts";
 import { Inbound, type InboundOwner } from "./inbound.ts";
+import { Keepalive } from "./keepalive.ts";
 import { Receiver } from "./receiver.ts";
 import { Sender } from "./sender.ts";
 import { defaultSettings, type Http2Settings } from "./settings.ts";
@@ -25,6 +26,9 @@ const assumedMaxStreams = 100;
 
 /** Milliseconds for the last GOAWAY to be read by the peer before the socket is destroyed. */
 const lingerMs = 1_000;
+
+/** So many times `maxSocketBuffer` may wait for a client before nothing more is read from it. */
+const unreadFactor = 4;
 
 /** Payloads of our PINGs, which say what their acks are for. */
 const drainPing = Buffer.from("draining", "latin1");
@@ -48,9 +52,11 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
   readonly #openedAt = startTurn();
   #idleSince = turn.now;
   #sweptAt = turn.now;
-  #keepalive: ReturnType<typeof setTimeout> | undefined;
+  readonly #keepalive: Keepalive | undefined;
   #linger: ReturnType<typeof setTimeout> | undefined;
   #pumping = false;
+  /** The socket is paused, until the peer has read. */
+  #holding = false;
 
   constructor(socket: ByteSocket, options: ConnectionOptions) {
     this.settings = { ...defaultSettings, ...options.settings };
@@ -69,7 +75,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
     socket.on("close", () => this.#lost(undefined));
     this.#greet();
     watch(this);
-    this.#armKeepalive();
+    if (this.settings.keepaliveIntervalMs > 0) this.#keepalive = this.#startKeepalive();
   }
 
   /** Streams that may be opened now (client role); 0 once no more will be. */
@@ -104,6 +110,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
     startTurn();
     try {
       this.#receiver.receive(chunk);
+      if (this.sender.output.congested) this.#holdReading();
     } catch (error) {
       this.#fail(error);
     }
@@ -141,7 +148,6 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
       return false;
     }
     this.sender.data(stream, bytes, start, stop, end);
-    stream.lastActive = turn.now;
     if (end) this.sentEnd(stream);
     return true;
   }
@@ -153,6 +159,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
   resetStream(stream: Http2Stream, code: ErrorCode): void {
     this.#sendReset(stream.id, code);
     this.#forget(stream, true);
+    this.#left();
   }
 
   /** Half a window is worth a WINDOW_UPDATE; less would cost more frames, more would make the peer wait. */
@@ -174,6 +181,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
     this.#sendReset(stream.id, code);
     this.#forget(stream, true);
     stream.listener.onReset(code, "malformed");
+    this.#left();
     this.countReset();
   }
 
@@ -187,11 +195,13 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
 
   close(stream: Http2Stream): void {
     this.#forget(stream, false);
+    this.#left();
   }
 
   abandon(stream: Http2Stream, code: ErrorCode, cause: ResetCause): void {
     this.#forget(stream, false);
     stream.listener.onReset(code, cause);
+    this.#left();
   }
 
   /** Resets by the peer and resets that it provokes are one budget: rapid reset, and the same by other means. */
@@ -202,15 +212,21 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
   }
 
   pingAcked(payload: Uint8Array): void {
+    if (keepalivePing.equals(payload)) return this.#keepalive?.acked();
     if (!drainPing.equals(payload) || this.#state !== "draining" || !this.isServer) return;
+    if (this.acceptUpTo !== frame.maxInt31) return; // acked before: the last id may not grow (section 6.8)
     this.acceptUpTo = this.streams.lastPeerId;
     this.sender.goaway(this.acceptUpTo, ErrorCode.noError, "");
     this.#closeIfDrained();
   }
 
-  goneAway(code: ErrorCode): void {
+  /** First of all there is no more room: those who are told that they may try again mustn't come back here. */
+  goneAway(lastStreamId: number, code: ErrorCode): void {
     if (this.#state === "open") this.#state = "draining";
     this.listener.onGoaway?.(code);
+    for (const stream of this.streams.all()) {
+      if (stream.id > lastStreamId && !stream.closed) this.abandon(stream, ErrorCode.refusedStream, "unprocessed");
+    }
     this.#closeIfDrained();
   }
 
@@ -219,12 +235,12 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
   /** Looks at the deadlines that are counted in seconds; see `watch`. */
   check(now: number): void {
     const { settings } = this;
-    const { block, greeted } = this.#receiver;
+    const { waitsSince, greeted } = this.#receiver;
     if (!greeted && now - this.#openedAt > settings.prefaceTimeoutMs) {
       return this.#end(ErrorCode.protocolError, "no SETTINGS in time", undefined);
     }
-    if (block !== undefined && now - block.startedAt > settings.headerBlockTimeoutMs) {
-      return this.#end(ErrorCode.protocolError, "header block not whole in time", undefined);
+    if (waitsSince !== undefined && now - waitsSince > settings.headerBlockTimeoutMs) {
+      return this.#end(ErrorCode.protocolError, "frame or header block not whole in time", undefined);
     }
     if (this.streams.size === 0) {
       if (now - this.#idleSince > settings.connectionIdleTimeoutMs) this.#end(ErrorCode.noError, "idle", undefined);
@@ -233,25 +249,22 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
     if (settings.streamIdleTimeoutMs === 0 || (now - this.#sweptAt) * 10 < settings.streamIdleTimeoutMs) return;
     this.#sweptAt = now;
     for (const stream of this.streams.all()) {
-      if (now - stream.lastActive <= settings.streamIdleTimeoutMs) continue;
+      if (stream.closed || now - stream.lastActive <= settings.streamIdleTimeoutMs) continue;
       this.resetStream(stream, ErrorCode.cancel);
       stream.listener.onReset(ErrorCode.cancel, "idle");
     }
   }
 
-  /** PINGs while streams are open; a peer from which nothing at all came back in time is gone (fault E3). */
-  #armKeepalive(): void {
-    const { keepaliveIntervalMs, keepaliveTimeoutMs } = this.settings;
-    if (keepaliveIntervalMs === 0) return;
-    this.#keepalive = setTimeout(() => {
-      if (this.streams.size === 0) return this.#armKeepalive();
-      const heard = this.#receiver.chunks;
-      this.sender.ping(keepalivePing, false);
-      this.#keepalive = setTimeout(() => {
-        if (this.#receiver.chunks !== heard) return this.#armKeepalive();
-        this.#lost(new Error(`no answer to a PING within ${keepaliveTimeoutMs} ms`));
-      }, keepaliveTimeoutMs);
-    }, keepaliveIntervalMs);
+  #startKeepalive(): Keepalive {
+    const { keepaliveIntervalMs: intervalMs, keepaliveTimeoutMs: timeoutMs } = this.settings;
+    return new Keepalive({
+      intervalMs,
+      timeoutMs,
+      needed: () => this.streams.size > 0,
+      ping: () => this.sender.ping(keepalivePing, false),
+      heard: () => this.#receiver.chunks,
+      onDead: () => this.#lost(new Error(`no answer to a PING within ${timeoutMs} ms`)),
+    });
   }
 
   // --- begin and end
@@ -290,14 +303,16 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
     this.sender.resetStream(id, code);
   }
 
+  /** Nothing goes out or comes in for the stream any more. Its listener is to be told before `#left` is called. */
   #forget(stream: Http2Stream, reset: boolean): void {
-    if (stream.closed) return;
     stream.closed = true;
-    if (stream.queue !== undefined) {
-      stream.queue = undefined;
-      this.sender.forget(stream);
-    }
+    stream.queue = undefined;
+    this.sender.forget(stream);
     this.streams.delete(stream.id, reset);
+  }
+
+  /** What a stream that is gone means to the connection. */
+  #left(): void {
     if (this.streams.size === 0) {
       this.#idleSince = turn.now;
       if (this.#state === "draining") this.#closeIfDrained();
@@ -318,7 +333,20 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
   #drained(): void {
     startTurn();
     this.sender.output.drained();
+    if (this.#holding) this.#socket.resume();
+    this.#holding = false;
     this.#pump();
+  }
+
+  /**
+   * A client that asks and doesn't read is not listened to until it does: DATA waits in its streams, but the header blocks
+   * of answers, which no window holds back, would pile up (CVE-2019-9517). Servers only, for these are strangers.
+   */
+  #holdReading(): void {
+    if (!this.isServer || this.#holding || this.sender.output.buffered < this.settings.maxSocketBuffer * unreadFactor)
+      return;
+    this.#holding = true;
+    this.#socket.pause();
   }
 
   #pump(): void {
@@ -345,7 +373,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
   /** Says GOAWAY (where there is a code), ends our side and gives the peer a moment to read it. */
   #end(code: ErrorCode | undefined, why: string, error: Error | undefined): void {
     if (this.#state === "closed") return;
-    if (code !== undefined) this.sender.goaway(this.streams.lastPeerId, code, why);
+    if (code !== undefined) this.sender.goaway(Math.min(this.streams.lastPeerId, this.acceptUpTo), code, why);
     this.#conclude(error, () => {
       this.sender.output.flush();
       this.#socket.end();
@@ -366,11 +394,12 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
     if (this.#state === "closed") return;
     this.#state = "closed";
     unwatch(this);
-    clearTimeout(this.#keepalive);
+    this.#keepalive?.stop();
     this.#receiver.stop();
     lastWords();
     this.sender.output.close();
     for (const stream of this.streams.all()) {
+      if (stream.closed) continue; // by what one before it was told
       this.#forget(stream, false);
       stream.listener.onReset(ErrorCode.internalError, "connection");
     }

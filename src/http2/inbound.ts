@@ -35,7 +35,8 @@ export interface InboundOwner {
   /** The peer has reset a stream early: counts against its budget. */
   countReset(): void;
   pingAcked(payload: Uint8Array): void;
-  goneAway(code: ErrorCode): void;
+  /** The peer takes no new streams, and does nothing for those above the last id. */
+  goneAway(lastStreamId: number, code: ErrorCode): void;
 }
 
 export class Inbound implements FrameSink {
@@ -170,14 +171,21 @@ export class Inbound implements FrameSink {
       if (this.#owner.streams.isIdle(id)) throw idle("RST_STREAM", id);
       return;
     }
-    // a stream whose request was complete and whose reply is not yet is the costly one; counted all the same: simple and safe.
-    if (code !== ErrorCode.noError) this.#owner.countReset();
+    // a client that has its answer may so tell that no more of its request comes; any other reset costs us work in vain
+    if (code !== ErrorCode.noError || !stream.localEnded) this.#owner.countReset();
     this.#owner.abandon(stream, code, code === ErrorCode.refusedStream ? "unprocessed" : "peer");
   }
 
   onSettings(entries: readonly (readonly [id: number, value: number])[]): void {
     const { sender } = this.#owner;
-    for (const [id, value] of entries) this.#onSetting(id, value);
+    if (!this.#ready) this.#owner.peerMaxStreams = frame.maxInt31; // no limit, unless it says so (section 6.5.2)
+    let initialWindow = this.#peerInitialWindow;
+    for (const [id, value] of entries) {
+      if (id === frame.SettingId.initialWindowSize) initialWindow = checkedWindow(value);
+      else this.#onSetting(id, value);
+    }
+    // once, whatever the number of entries: it is work for each open stream
+    if (initialWindow !== this.#peerInitialWindow) this.#onInitialWindow(initialWindow);
     sender.settingsAck();
     this.#checkControlFrames();
     if (this.#ready) {
@@ -200,9 +208,6 @@ export class Inbound implements FrameSink {
       case frame.SettingId.maxConcurrentStreams:
         this.#owner.peerMaxStreams = value;
         return;
-      case frame.SettingId.initialWindowSize:
-        if (value > frame.maxInt31) throw badSetting(ErrorCode.flowControlError, "INITIAL_WINDOW_SIZE", value);
-        return this.#onInitialWindow(value);
       case frame.SettingId.maxFrameSize:
         if (value < frame.initialMaxFrameSize || value > 0xff_ffff) {
           throw badSetting(ErrorCode.protocolError, "MAX_FRAME_SIZE", value);
@@ -241,12 +246,7 @@ export class Inbound implements FrameSink {
   }
 
   onGoaway(lastStreamId: number, code: ErrorCode): void {
-    const { streams, isServer } = this.#owner;
-    if (isServer) return; // a client's word on pushes, of which there are none
-    for (const stream of streams.all()) {
-      if (stream.id > lastStreamId) this.#owner.abandon(stream, ErrorCode.refusedStream, "unprocessed");
-    }
-    this.#owner.goneAway(code);
+    if (!this.#owner.isServer) this.#owner.goneAway(lastStreamId, code); // a client's is of pushes, of which there are none
   }
 
   onWindowUpdate(id: number, increment: number): void {
@@ -294,6 +294,11 @@ export class Inbound implements FrameSink {
 
 function idle(what: string, id: number): ConnectionError {
   return new ConnectionError(ErrorCode.protocolError, `${what} on stream ${id}, which is idle`);
+}
+
+function checkedWindow(value: number): number {
+  if (value > frame.maxInt31) throw badSetting(ErrorCode.flowControlError, "INITIAL_WINDOW_SIZE", value);
+  return value;
 }
 
 function badSetting(code: ErrorCode, name: string, value: number): ConnectionError {

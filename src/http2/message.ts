@@ -46,11 +46,11 @@ export function checkRequest(fields: readonly Field[]): MessageHead {
   return length === undefined ? plain : { contentLength: Number(length.value), status: 0 };
 }
 
-/** Checks a response's fields: one :status of three digits, first. */
+/** Checks a response's fields: one :status of three digits, first, and not 101, which HTTP/2 doesn't have (section 8.6). */
 export function checkResponse(fields: readonly Field[]): MessageHead {
   const first = fields[0];
   if (first === undefined || first.kind !== status) return fault("no :status");
-  if (!/^[1-9]\d\d$/.test(first.value)) return fault(`:status "${first.value}"`);
+  if (!/^[1-9]\d\d$/.test(first.value) || first.value === "101") return fault(`:status "${first.value}"`);
   let length: Field | undefined;
   for (let i = 1; i < fields.length; i++) {
     const field = fields[i]!;

@@ -74,10 +74,11 @@ export class Output implements TurnTask {
   flush(): void {
     if (this.#closed) return;
     const socket = this.#socket;
+    let took = true;
     if (this.#pieces.length === 0) {
       if (this.at === this.#from) return;
       this.written += this.at - this.#from;
-      socket.write(this.block.subarray(this.#from, this.at));
+      took = socket.write(this.block.subarray(this.#from, this.at));
       this.#from = this.at;
     } else {
       this.#seal();
@@ -86,10 +87,11 @@ export class Output implements TurnTask {
       this.#pieces = [];
       this.#piecesLength = 0;
       socket.cork();
-      for (const piece of pieces) socket.write(piece);
+      for (const piece of pieces) took = socket.write(piece);
       socket.uncork();
     }
-    this.congested = socket.writableLength > this.#maxBuffered;
+    // only a socket that says no tells when it has room again
+    this.congested = !took && socket.writableLength > this.#maxBuffered;
   }
 
   /** The socket has taken all it was given. */

@@ -33,11 +33,13 @@ const smallIncrement = 64;
 const nothing = new Uint8Array(0);
 
 export class Receiver {
-  /** The header block that has begun and isn't whole yet. */
-  block: HeaderBlock | undefined;
   /** Chunks received so far: a sign of life. */
   chunks = 0;
+  /** The header block that has begun and isn't whole yet. */
+  #block: HeaderBlock | undefined;
+  /** What has come of a frame (but for DATA) that isn't whole yet, and when that began. */
   #held: Uint8Array = nothing;
+  #heldSince = 0;
   #prefaceLeft: number;
   #settingsSeen = false;
   #stopped = false;
@@ -60,12 +62,19 @@ export class Receiver {
       maxListSize: settings.maxHeaderListSize,
       maxFields: settings.maxHeaderFields,
     });
-    this.#useless = new Budget(settings.maxUselessFrames, 0, turn.now);
+    // the hundredth of it each second lets PINGs, and little else, go on for as long as a call does
+    this.#useless = new Budget(settings.maxUselessFrames, settings.maxUselessFrames / 100, turn.now);
   }
 
   /** True once the peer's preface, its first SETTINGS included, has come. */
   get greeted(): boolean {
     return this.#settingsSeen;
+  }
+
+  /** When the frame or the header block that isn't whole yet began; undefined where there is none. */
+  get waitsSince(): number | undefined {
+    if (this.#block !== undefined) return this.#block.startedAt;
+    return this.#held.length > 0 ? this.#heldSince : undefined;
   }
 
   /** Nothing is handed on any more, not even the rest of the chunk that is being read. */
@@ -78,7 +87,8 @@ export class Receiver {
   /** @throws ConnectionError where a frame breaks a rule; nothing else */
   receive(input: Uint8Array): void {
     this.chunks++;
-    const chunk = this.#held.length === 0 ? input : Buffer.concat([this.#held, input]);
+    const heldBefore = this.#held.length > 0;
+    const chunk = heldBefore ? Buffer.concat([this.#held, input]) : input;
     let at = this.#prefaceLeft > 0 ? this.#preface(chunk) : 0;
     this.#held = nothing;
     while (!this.#stopped && at < chunk.length) {
@@ -90,7 +100,9 @@ export class Receiver {
       if (next === at) break;
       at = next;
     }
-    if (!this.#stopped && at < chunk.length) this.#held = chunk.subarray(at);
+    if (this.#stopped || at >= chunk.length) return;
+    this.#held = chunk.subarray(at);
+    if (at > 0 || !heldBefore) this.#heldSince = turn.now;
   }
 
   #preface(chunk: Uint8Array): number {
@@ -121,7 +133,7 @@ export class Receiver {
         `frame of ${length} bytes, at most ${this.#settings.maxFrameSize}`,
       );
     }
-    if (this.block !== undefined && (type !== frame.CONTINUATION || id !== this.block.streamId)) {
+    if (this.#block !== undefined && (type !== frame.CONTINUATION || id !== this.#block.streamId)) {
       throw new ConnectionError(ErrorCode.protocolError, `frame of type ${type} inside a header block`);
     }
     if (type === frame.DATA && this.#settingsSeen) return this.#data(chunk, at, length);
@@ -237,16 +249,16 @@ export class Receiver {
     if (flags & frame.END_HEADERS) {
       return this.#sink.onHeaderBlock(id, this.#decoder.decode(payload, start, stop), end);
     }
-    this.block = new HeaderBlock(id, end, turn.now);
-    this.block.begin(payload.subarray(start, stop));
+    this.#block = new HeaderBlock(id, end, turn.now);
+    this.#block.begin(payload.subarray(start, stop));
   }
 
   #continuation(flags: number, payload: Uint8Array): void {
-    const { block } = this;
+    const block = this.#block;
     if (block === undefined) throw new ConnectionError(ErrorCode.protocolError, "CONTINUATION without HEADERS");
     block.append(payload, this.#settings.maxContinuationFrames);
     if ((flags & frame.END_HEADERS) === 0) return;
-    this.block = undefined;
+    this.#block = undefined;
     const bytes = block.bytes();
     this.#sink.onHeaderBlock(block.streamId, this.#decoder.decode(bytes, 0, bytes.length), block.endStream);
   }
@@ -260,6 +272,7 @@ export class Receiver {
 
   #settingsFrame(flags: number, id: number, payload: Uint8Array): void {
     onConnection(id, "SETTINGS");
+    this.#spend("SETTINGS");
     if (flags & frame.ACK) {
       sized(payload.length === 0, "SETTINGS ack", payload);
       if (!this.#settingsSeen) throw new ConnectionError(ErrorCode.protocolError, "SETTINGS ack before SETTINGS");
@@ -267,7 +280,6 @@ export class Receiver {
       return this.#sink.onSettingsAck();
     }
     sized(payload.length % 6 === 0, "SETTINGS", payload);
-    this.#spend("SETTINGS");
     if (payload.length / 6 > this.#settings.maxSettingsEntries) {
       throw new ConnectionError(ErrorCode.enhanceYourCalm, `${payload.length / 6} entries in SETTINGS`);
     }

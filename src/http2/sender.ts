@@ -7,6 +7,7 @@ import { HpackEncoder, maxEncodedLength } from "./hpack/encoder.ts";
 import { Output } from "./output.ts";
 import type { Http2Settings } from "./settings.ts";
 import type { Http2Stream } from "./stream.ts";
+import { turn } from "./turn.ts";
 
 export class Sender {
   readonly output: Output;
@@ -42,6 +43,7 @@ export class Sender {
   /** One DATA frame, or several where the peer's frame size asks for it. The windows must have been checked. */
   data(stream: Http2Stream, bytes: Uint8Array, start: number, stop: number, end: boolean): void {
     const { output, maxFrameSize } = this;
+    stream.lastActive = turn.now;
     stream.sendWindow -= stop - start;
     this.window -= stop - start;
     let from = start;
@@ -86,23 +88,19 @@ export class Sender {
   #pumpOne(stream: Http2Stream): boolean {
     const { queue } = stream;
     if (queue === undefined || stream.closed) return false;
-    const piece = queue.pieces[0];
-    if (piece !== undefined) {
-      const bytes = Math.min(piece.stop - piece.start, stream.sendWindow, this.window, this.maxFrameSize);
-      if (bytes <= 0 && piece.stop > piece.start) return false;
-      const last = piece.start + bytes === piece.stop && queue.pieces.length === 1;
-      this.data(stream, piece.bytes, piece.start, piece.start + bytes, last && queue.tail === "end");
-      piece.start += bytes;
-      if (piece.start === piece.stop) queue.pieces.shift();
-      if (last) stream.queueSent();
-      stream.listener.onSent(bytes);
-      if (!last) return stream.sendWindow > 0 && this.window > 0;
-      if (queue.tail === "end") stream.endSent();
-    }
-    if (queue.tail !== "open" && queue.tail !== "end" && !stream.closed) {
-      this.headers(stream.id, queue.tail, true);
-      stream.endSent();
-    }
+    const piece = queue.pieces[0]!;
+    const bytes = Math.min(piece.stop - piece.start, stream.sendWindow, this.window, this.maxFrameSize);
+    if (bytes <= 0) return false;
+    const last = piece.start + bytes === piece.stop && queue.pieces.length === 1;
+    this.data(stream, piece.bytes, piece.start, piece.start + bytes, last && queue.tail === "end");
+    piece.start += bytes;
+    if (piece.start === piece.stop) queue.pieces.shift();
+    if (last) stream.queueSent();
+    stream.listener.onSent(bytes);
+    if (!last) return stream.sendWindow > 0 && this.window > 0;
+    if (queue.tail === "open" || stream.closed) return false;
+    if (queue.tail !== "end") this.headers(stream.id, queue.tail, true);
+    stream.endSent();
     return false;
   }
 

@@ -1,5 +1,6 @@
 /** Stream: one request and its response on a connection (RFC 9113 section 5.1). */
 import type { HttpStream, StreamListener } from "./api.ts";
+import { type BodyRange, keepRange } from "./body.ts";
 import type { ErrorCode } from "./errors.ts";
 import type { Field } from "./field.ts";
 import { turn } from "./turn.ts";
@@ -15,22 +16,12 @@ export interface StreamOwner {
   consumed(stream: Http2Stream, bytes: number): void;
 }
 
-/** A part of a body: `bytes` from `start` to `stop`. */
-export interface BodyRange {
-  bytes: Uint8Array;
-  start: number;
-  stop: number;
-}
-
-/** What waits in a stream for its window, the connection's or the socket. */
+/** What waits in a stream for its window, the connection's or the socket. Made for bytes: an end alone never waits. */
 export interface SendQueue {
   readonly pieces: BodyRange[];
   /** What comes behind the pieces: nothing yet, END_STREAM, or trailers. */
   tail: "open" | "end" | readonly Field[];
 }
-
-/** A slice that is less than this part of its chunk is copied when it has to wait, so that it doesn't pin the chunk. */
-const pinFactor = 8;
 
 const nothing = new Uint8Array(0);
 
@@ -88,7 +79,9 @@ export class Http2Stream implements HttpStream {
     if (this.closed || this.localEnded || (start === stop && !end)) return true;
     if (end) this.localEnded = true;
     if (this.queue === undefined && this.#owner.sendData(this, bytes, start, stop, end)) return true;
-    this.#enqueue({ bytes, start, stop }, end);
+    this.queue ??= { pieces: [], tail: "open" };
+    if (stop > start) keepRange(this.queue.pieces, bytes, start, stop);
+    if (end) this.queue.tail = "end";
     return false;
   }
 
@@ -122,17 +115,5 @@ export class Http2Stream implements HttpStream {
   /** END_STREAM that waited behind the queue is on its way. */
   endSent(): void {
     this.#owner.sentEnd(this);
-  }
-
-  #enqueue(body: BodyRange, end: boolean): void {
-    this.queue ??= { pieces: [], tail: "open" };
-    const { bytes, start, stop } = body;
-    if ((stop - start) * pinFactor < bytes.buffer.byteLength) {
-      const copy = new Uint8Array(bytes.subarray(start, stop));
-      this.queue.pieces.push({ bytes: copy, start: 0, stop: copy.length });
-    } else {
-      this.queue.pieces.push(body);
-    }
-    if (end) this.queue.tail = "end";
   }
 }

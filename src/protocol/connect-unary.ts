@@ -2,7 +2,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorCode } from "../http2/errors.ts";
 import { Field, FieldKind, valueOf } from "../http2/field.ts";
-import type { BodyRange } from "../http2/stream.ts";
+import { type BodyRange, keepRange } from "../http2/body.ts";
 import { type ConnectGet, messageOfGet } from "../wire/connect-get.ts";
 import { encodeConnectError, parseConnectError } from "../wire/connect-error.ts";
 import {
@@ -98,7 +98,7 @@ export class ConnectUnaryServer extends Layer {
     this.#bodyLength += stop - start;
     if (this.#bodyLength > maxHeldMessage) return this.#refuse(tooLarge(this.#bodyLength));
     this.below.consume(stop - start);
-    this.#body.push({ bytes, start, stop });
+    keepRange(this.#body, bytes, start, stop);
     if (!end) return;
     this.#sendPrefix(this.#bodyLength);
     this.#made += this.#bodyLength;
@@ -138,7 +138,7 @@ export class ConnectUnaryServer extends Layer {
     if (this.#over) return true;
     this.#replyLength += stop - start;
     if (this.#replyLength > maxHeldMessage + prefixLength) this.#refuse(tooLarge(this.#replyLength));
-    else this.#reply.push({ bytes, start, stop });
+    else keepRange(this.#reply, bytes, start, stop);
     return true;
   }
 
@@ -297,7 +297,7 @@ export class ConnectUnaryClient extends Layer implements EnvelopeSink {
       this.below.reset(ErrorCode.cancel);
       return this.listener.onReset(ErrorCode.enhanceYourCalm, "peer");
     }
-    this.#reply.push({ bytes, start, stop });
+    keepRange(this.#reply, bytes, start, stop);
     if (end) this.#finish();
   }
 

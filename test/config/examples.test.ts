@@ -1,9 +1,13 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Code, createClient } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startDemoEndpoint } from "../../src/cli/demo/endpoint.ts";
 import { jsonSchema } from "../../src/config/json-schema.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import { DemoService } from "../../src/gen/manifold/demo/v1/demo_pb.ts";
 import { CertificateAuthority } from "../support/certificates.ts";
 import { start } from "../support/program.ts";
 import { commandOn, root } from "../support/runtimes.ts";
@@ -35,6 +39,29 @@ describe.each(names)("examples/%s", (name) => {
     const program = start([...command.argv, "--config", join(folder, name), "--listen", "127.0.0.1:0"]);
     await until("manifold to listen", () => program.stdout().includes("listening on") || program.exit() !== undefined);
     expect([await program.stop(), program.stderr()]).toEqual([0, ""]);
+  });
+});
+
+describe("examples/library.js", () => {
+  it("is a proxy whose director refuses and forwards", async () => {
+    const endpoint = await startDemoEndpoint("one");
+    const program = start([process.execPath, join(root, "examples/library.js"), "127.0.0.1:0", endpoint.url]);
+    const listening = () => /listening on (127\.0\.0\.1:\d+)/.exec(program.stdout())?.[1];
+    const baseUrl = `http://${await until("the example to listen", listening)}`;
+    const sessionManager = new Http2SessionManager(baseUrl);
+    const transport = createGrpcTransport({ baseUrl, sessionManager });
+    const { greet } = DemoService.method;
+    const reply = await createClient(DemoService, transport).greet({});
+    expect(reply.endpoint).toBe("one");
+    const internal = { ...greet, parent: { ...DemoService, typeName: "internal.Service" } };
+    await expect(transport.unary(internal, undefined, undefined, undefined, {})).rejects.toMatchObject({
+      code: Code.Unimplemented,
+    });
+    await until("both calls", () => program.stdout().includes("/internal.Service/Greet 12"));
+    expect(program.stdout()).toContain("/manifold.demo.v1.DemoService/Greet 0 127.0.0.1:");
+    sessionManager.abort();
+    await endpoint.close();
+    expect(await program.stop()).toBe(0);
   });
 });
 

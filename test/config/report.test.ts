@@ -193,13 +193,13 @@ log_level:
         13 |       - grpc://10.0.0.1:50051
            |         ^^^^^^^^^^^^^^^^^^^^^ known: http (cleartext HTTP/2), https
 
-      manifold.yaml:14:9: a URL of an endpoint ends with the port: "http://10.0.0.1:50051/path"
+      manifold.yaml:14:9: invalid endpoint "http://10.0.0.1:50051/path": only scheme, host and port may be given
         14 |       - http://10.0.0.1:50051/path
            |         ^^^^^^^^^^^^^^^^^^^^^^^^^^ did you mean "http://10.0.0.1:50051"?
 
-      manifold.yaml:15:9: a URL of an endpoint can't carry a user or password
+      manifold.yaml:15:9: invalid endpoint "http://me:pass@10.0.0.1:50051": only scheme, host and port may be given
         15 |       - http://me:pass@10.0.0.1:50051
-           |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+           |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ did you mean "http://10.0.0.1:50051"?
 
       manifold.yaml:16:9: expected a URL, or a map with url, got 5
         16 |       - 5

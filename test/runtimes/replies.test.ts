@@ -1,4 +1,4 @@
-/** What upstreams answer wrongly or oddly: rows B5, B7, B8, C1 (upstream's side) and F3 of the table of faults. */
+/** What upstreams answer wrongly or oddly: rows B5, B7, B8, C1 (upstream's side) and F3 of the table of faults. Envoy fails them all. */
 import { afterAll, beforeAll, expect } from "vitest";
 import { call, envelope, requestFields, untilBytes } from "../support/grpc.ts";
 import type { FieldPair } from "../support/hpack.ts";

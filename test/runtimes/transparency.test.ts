@@ -1,4 +1,8 @@
-/** What passes unchanged: rows G1 and G2 of the table of faults, and the part "Transparency" of the behaviours. */
+/**
+ * What passes unchanged: rows G1 and G2 of the table of faults, and the part "Transparency" of the behaviours.
+ *
+ * G1 fails for all calls where trailers are sent one call late; G2 and Trailers-Only fail against Envoy, which adds fields.
+ */
 import { createHash, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect } from "vitest";
 import { call, envelope, outcome, requestFields, untilBytes } from "../support/grpc.ts";
