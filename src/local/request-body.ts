@@ -1,5 +1,5 @@
 /** Request body: bytes that a stream tells of, pulled out by a handler, with credit as they are. */
-import type { BodyRange } from "../http2/stream.ts";
+import type { BodyRange } from "../http2/body.ts";
 
 interface Puller {
   resolve(result: IteratorResult<Uint8Array>): void;

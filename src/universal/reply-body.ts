@@ -1,5 +1,5 @@
 /** Reply body: bytes pushed in by events, pulled out by whoever iterates. */
-import type { BodyRange } from "../http2/stream.ts";
+import type { BodyRange } from "../http2/body.ts";
 
 /** Bytes that wait without anybody being told: a turn's worth of small messages, or one window of HTTP/2. */
 const maxWaiting = 64 << 10;

@@ -28,6 +28,8 @@ export interface EndpointParts {
   readonly name: string;
   readonly address: string;
   readonly limits: EndpointLimits;
+  /** Streams a new connection is thought to carry, until one has told. */
+  readonly roomOfNew: number;
   readonly dial: Dial;
   readonly dialOptions: DialOptions;
   readonly owner: EndpointOwner;

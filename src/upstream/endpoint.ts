@@ -21,8 +21,7 @@ export class Endpoint {
   readonly #open: UpstreamConnection[] = [];
   readonly #dials = new Set<{ cancel: () => void }>();
   readonly #waiting = new Set<Pending>();
-  /** Streams a new connection is thought to carry, until one has told: as a connection assumes before SETTINGS. */
-  #roomOfNew = 100;
+  #roomOfNew: number;
   #failing = false;
   #closed = false;
   readonly #backoff: Backoff;
@@ -34,6 +33,7 @@ export class Endpoint {
     this.address = parts.address;
     this.secure = parts.dialOptions.tls !== undefined;
     this.#parts = parts;
+    this.#roomOfNew = parts.roomOfNew;
     this.#maxResets = parts.limits.maxResetsPerConnection;
     this.#backoff = new Backoff(() => parts.owner.onDue(this));
     this.#labels = { upstream: parts.upstream, endpoint: parts.name, address: parts.address };

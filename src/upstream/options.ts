@@ -15,22 +15,29 @@ export interface UpstreamOptions {
   readonly endpoints: readonly EndpointOptions[];
   /** What its endpoints speak; a call in one of these passes verbatim, any other is bridged to the first. Default gRPC. */
   readonly protocols?: readonly Protocol[];
+  /** The HTTP version that they are spoken to in; gRPC needs "2". Default "2". */
+  readonly http?: "2" | "1.1";
   /** Default: `roundRobin()`. */
   readonly balance?: Balance;
   /** For endpoints with an https URL. */
   readonly tls?: UpstreamTls;
   /** Milliseconds for TCP, TLS and the peer's first SETTINGS together. Default 5 s, as Envoy. */
   readonly connectTimeoutMs?: number;
-  /** Connections per endpoint, opened only as the peer's MAX_CONCURRENT_STREAMS makes them necessary. Default 4. */
+  /**
+   * Connections per endpoint, opened only as they are needed. Default 4, each for as many calls as the peer's
+   * MAX_CONCURRENT_STREAMS allows; over HTTP/1.1, where each carries one call at a time, 1,024, as Envoy.
+   */
   readonly maxConnections?: number;
   /** Calls per endpoint that may wait for room; one more is answered `unavailable`. Default 1,024, as Envoy. */
   readonly maxPending?: number;
   /** RST_STREAM frames sent on a connection before another takes its place. Default 500, half of nghttp2's limit. */
   readonly maxResetsPerConnection?: number;
-  /** Settings of its HTTP/2 connections where they differ from the defaults. */
+  /** Settings of its connections where they differ from the defaults; those without a meaning to HTTP/1.1 are ignored there. */
   readonly http2?: Partial<Http2Settings>;
   readonly log?: Log;
 }
+
+const protocols: readonly string[] = ["grpc", "grpc_web", "connect"] satisfies Protocol[];
 
 const defaults = { connectTimeoutMs: 5_000, maxConnections: 4, maxPending: 1_024, maxResetsPerConnection: 500 };
 
@@ -45,10 +52,14 @@ export interface CheckedOptions {
   readonly tlsContext: ReturnType<typeof createTlsContext> | undefined;
 }
 
-/** @throws TypeError naming the value, if an endpoint isn't a URL, a limit isn't a positive number, or TLS settings don't fit */
+/**
+ * @throws TypeError naming the value, if an endpoint isn't a URL, a limit isn't a positive number, TLS settings don't fit, or a
+ * protocol isn't known or isn't one that the HTTP version carries
+ */
 export function checkOptions(options: UpstreamOptions): CheckedOptions {
   const targets = options.endpoints.map(parseTarget);
   if (targets.length === 0) throw new TypeError(`upstream "${options.name}" has no endpoints`);
+  checkProtocols(options);
   return { options, targets, limits: limitsOf(options), tlsContext: tlsContextOf(options, targets) };
 }
 
@@ -59,6 +70,7 @@ export function endpointFactory({ options, limits, tlsContext }: CheckedOptions,
     const { port, secure } = target;
     const serverName = target.serverName ?? tls?.serverName ?? target.host;
     return new Endpoint({
+      roomOfNew: options.http === "1.1" ? 1 : 100,
       name: target.name,
       address: hostPort(addresses.length === 1 ? addresses[0]! : target.host, port),
       limits,
@@ -77,8 +89,21 @@ export function endpointFactory({ options, limits, tlsContext }: CheckedOptions,
   };
 }
 
+function checkProtocols({ name, protocols: given = ["grpc"], http = "2" }: UpstreamOptions): void {
+  if (http !== "2" && http !== "1.1")
+    throw new TypeError(`upstream "${name}": http must be "2" or "1.1", not "${http}"`);
+  if (given.length === 0) throw new TypeError(`upstream "${name}" has no protocols`);
+  const unknown = given.find((protocol) => !protocols.includes(protocol));
+  if (unknown !== undefined) {
+    throw new TypeError(`upstream "${name}": unknown protocol "${unknown}", expected ${protocols.join(", ")}`);
+  }
+  if (http === "1.1" && given.includes("grpc")) {
+    throw new TypeError(`upstream "${name}": gRPC needs HTTP/2; over http "1.1" give protocols grpc_web or connect`);
+  }
+}
+
 function limitsOf(options: UpstreamOptions): UpstreamLimits {
-  const limits = { ...defaults };
+  const limits = { ...defaults, ...(options.http === "1.1" ? { maxConnections: 1_024 } : {}) };
   for (const key of Object.keys(defaults) as (keyof UpstreamLimits)[]) {
     const value = options[key];
     if (value === undefined) continue;

@@ -1,4 +1,4 @@
-/** Transport: opens one HTTP/2 connection to one endpoint. The only part that dials. */
+/** Transport: opens one connection to one endpoint. The only part that dials. */
 import { connect as connectTcp, type Socket } from "node:net";
 import {
   checkServerIdentity,
@@ -30,9 +30,9 @@ export interface DialOptions {
   /** Tried one after the other until one connects; `timeoutMs` is for all of them together. */
   readonly addresses: readonly string[];
   readonly port: number;
-  /** Undefined for cleartext with prior knowledge (RFC 9113 section 3.3). */
+  /** Undefined for cleartext; HTTP/2 is then spoken with prior knowledge (RFC 9113 section 3.3). */
   readonly tls: DialTls | undefined;
-  /** Milliseconds until the peer's first SETTINGS must have come. */
+  /** Milliseconds until it is connected, on HTTP/2 until the peer's first SETTINGS have come. */
   readonly timeoutMs: number;
   readonly http2: Partial<Http2Settings> | undefined;
 }
@@ -85,20 +85,37 @@ function checkPem(setting: keyof UpstreamTls, pem: string | undefined, what: "CE
 /** Milliseconds of silence after which TCP itself asks whether the peer is there. */
 const tcpKeepaliveMs = 60_000;
 
+/** What speaks HTTP over a socket. */
+export interface Wire {
+  readonly alpn: "h2" | "http/1.1";
+  /** Starts to speak; `onReady` tells when calls can be made, but not before this returns. */
+  start(socket: Socket, settings: Partial<Http2Settings>, listener: ConnectionListener): UpstreamConnection;
+}
+
+/** Makes what opens a TCP or TLS socket and a connection over it. */
+export function createDial(wire: Wire): Dial {
+  return (options, listener) => new Attempt(wire, options, listener).start();
+}
+
 /** Opens a TCP or TLS socket and an HTTP/2 connection over it. The listener is never called before this returns. */
-export const dial: Dial = (options, listener) => new Attempt(options, listener).start();
+export const dial: Dial = createDial({
+  alpn: "h2",
+  start: (socket, settings, listener) => new Http2Connection(socket, { role: "client", settings, listener }),
+});
 
 /** One attempt to connect, over all addresses. */
 class Attempt {
+  readonly #wire: Wire;
   readonly #options: DialOptions;
   readonly #listener: DialListener;
   readonly #timer: ReturnType<typeof setTimeout>;
   #next = 0;
   #socket: Socket | TLSSocket | undefined;
-  #connection: Http2Connection | undefined;
+  #connection: UpstreamConnection | undefined;
   #state: "connecting" | "open" | "over" = "connecting";
 
-  constructor(options: DialOptions, listener: DialListener) {
+  constructor(wire: Wire, options: DialOptions, listener: DialListener) {
+    this.#wire = wire;
     this.#options = options;
     this.#listener = listener;
     this.#timer = setTimeout(
@@ -137,7 +154,7 @@ class Attempt {
       port,
       ...(context === undefined ? {} : { secureContext: context }),
       ...(isAddress(serverName) ? {} : { servername: serverName }),
-      ALPNProtocols: ["h2"],
+      ALPNProtocols: [this.#wire.alpn],
       checkServerIdentity: (_host, certificate) => checkServerIdentity(serverName, certificate),
     });
   }
@@ -145,9 +162,13 @@ class Attempt {
   #connected(socket: Socket | TLSSocket): void {
     socket.setNoDelay(true); // small frames are gathered by the connection: Nagle would only delay them
     socket.setKeepAlive(true, tcpKeepaliveMs);
-    if ("alpnProtocol" in socket && this.#options.tls !== undefined && socket.alpnProtocol !== "h2") {
+    const { alpn } = this.#wire;
+    const chosen =
+      "alpnProtocol" in socket && this.#options.tls !== undefined ? socket.alpnProtocol || "nothing" : alpn;
+    // who speaks HTTP/1.1 need not know of ALPN (RFC 7301 section 3.2)
+    if (chosen !== alpn && !(alpn === "http/1.1" && chosen === "nothing")) {
       socket.on("error", () => {});
-      this.#fail(new Error(`the server did not choose h2 by ALPN, but ${socket.alpnProtocol || "nothing"}`));
+      this.#fail(new Error(`the server did not choose ${alpn} by ALPN, but ${chosen}`));
       return;
     }
     const listener: ConnectionListener = {
@@ -165,7 +186,7 @@ class Attempt {
         this.#state = "over";
       },
     };
-    this.#connection = new Http2Connection(socket, { role: "client", settings: this.#options.http2 ?? {}, listener });
+    this.#connection = this.#wire.start(socket, this.#options.http2 ?? {}, listener);
   }
 
   #ready(): void {

@@ -6,6 +6,7 @@ import type { Endpoint } from "./endpoint.ts";
 import type { EndpointOwner } from "./endpoint-parts.ts";
 import { EndpointSet } from "./endpoint-set.ts";
 import { checkOptions, endpointFactory, type UpstreamOptions } from "./options.ts";
+import { dialHttp1 } from "./http1-transport.ts";
 import { type Dial, dial } from "./transport.ts";
 import { type CancelWait, type Pending, unavailable, type Waiter } from "./waiter.ts";
 
@@ -15,6 +16,8 @@ export interface Upstream {
   readonly name: string;
   /** What its endpoints speak, at least one. */
   readonly protocols: readonly Protocol[];
+  /** The HTTP version that they are spoken to in. */
+  readonly http: "2" | "1.1";
   /** All of them, whatever their state; names that were never resolved have none yet. */
   readonly endpoints: readonly Endpoint[];
   /**
@@ -38,15 +41,21 @@ export interface UpstreamParts {
 /**
  * Creates an upstream. Nothing is connected to or resolved before the first call.
  *
- * @throws TypeError naming the value, if an endpoint isn't a URL, a limit isn't a positive number, or TLS settings don't fit
+ * @throws TypeError naming the value, if an endpoint isn't a URL, a limit isn't a positive number, TLS settings don't fit, or a
+ * protocol isn't known or isn't one that the HTTP version carries
  */
 export function createUpstream(options: UpstreamOptions, parts: Partial<UpstreamParts> = {}): Upstream {
-  return new EndpointGroup(options, { dial, lookup: lookupAddresses, ...parts });
+  return new EndpointGroup(options, {
+    dial: options.http === "1.1" ? dialHttp1 : dial,
+    lookup: lookupAddresses,
+    ...parts,
+  });
 }
 
 class EndpointGroup implements Upstream, EndpointOwner {
   readonly name: string;
   readonly protocols: readonly Protocol[];
+  readonly http: "2" | "1.1";
   readonly #balance: Balance;
   readonly #set: EndpointSet;
   /** Those that calls should go to. Made anew only when one of them comes or goes. */
@@ -63,6 +72,7 @@ class EndpointGroup implements Upstream, EndpointOwner {
     const checked = checkOptions(options);
     this.name = options.name;
     this.protocols = options.protocols ?? ["grpc"];
+    this.http = options.http ?? "2";
     this.#balance = options.balance ?? roundRobin();
     this.#set = new EndpointSet({
       upstream: options.name,

@@ -6,7 +6,14 @@ import { createRouteTable, type Route } from "../../src/route/table.ts";
 import type { Upstream } from "../../src/upstream/upstream.ts";
 import { fakeCall } from "../upstream/fake-dial.ts";
 
-const upstream = (name: string): Upstream => ({ name, endpoints: [], acquire: () => undefined, close() {} });
+const upstream = (name: string): Upstream => ({
+  name,
+  protocols: ["grpc"],
+  http: "2",
+  endpoints: [],
+  acquire: () => undefined,
+  close() {},
+});
 const [users, orders, rest] = ["users", "orders", "rest"].map(upstream) as [Upstream, Upstream, Upstream];
 
 function refusal(direct: (call: Call) => unknown, call: Call): ConnectError {

@@ -3,7 +3,7 @@ import { createServer, type Http2Server, type ServerHttp2Session } from "node:ht
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import type { StreamListener } from "../../src/http2/api.ts";
-import type { Http2Connection } from "../../src/http2/connection.ts";
+import type { UpstreamConnection } from "../../src/upstream/connection.ts";
 import { ErrorCode } from "../../src/http2/errors.ts";
 import { Field } from "../../src/http2/field.ts";
 import { createUpstream, type Upstream, type UpstreamOptions } from "../../src/upstream/upstream.ts";
@@ -100,7 +100,7 @@ describe("upstreams and their peers", () => {
     const keep = (fields: object, message: string) => lines.push({ ...fields, message });
     const log = { level: "debug", debug: keep, info: keep, warn: keep, error: keep };
     const upstream = upstreamOf([peer], { log });
-    const used = new Set<Http2Connection>();
+    const used = new Set<UpstreamConnection>();
     for (let at = 0; at < 3_000; at++) {
       await new Promise<void>((resolve, reject) => {
         upstream.acquire(call, {

@@ -2,7 +2,7 @@ import { type AddressInfo, createServer as createTcpServer, type Server as TcpSe
 import { createServer, createSecureServer, type Http2Server } from "node:http2";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
-import type { Http2Connection } from "../../src/http2/connection.ts";
+import type { UpstreamConnection } from "../../src/upstream/connection.ts";
 import { createTlsContext, dial, type DialOptions, type UpstreamTls } from "../../src/upstream/transport.ts";
 import { CertificateAuthority } from "../support/certificates.ts";
 
@@ -12,7 +12,7 @@ const client = authority.issue({ commonName: "client" });
 
 type AnyServer = TcpServer | Http2Server;
 const servers: AnyServer[] = [];
-const connections: Http2Connection[] = [];
+const connections: UpstreamConnection[] = [];
 
 afterEach(() => {
   for (const connection of connections.splice(0)) connection.destroy();
@@ -27,7 +27,7 @@ function listen(server: AnyServer, host = "127.0.0.1"): Promise<number> {
   });
 }
 
-type Outcome = { connection: Http2Connection } | { error: Error };
+type Outcome = { connection: UpstreamConnection } | { error: Error };
 
 function attempt(port: number, options: Partial<DialOptions> = {}): Promise<Outcome> {
   const all = { addresses: ["127.0.0.1"], port, tls: undefined, timeoutMs: 5_000, http2: undefined, ...options };
