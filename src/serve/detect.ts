@@ -4,14 +4,18 @@ import { connectionPreface } from "../http2/frame.ts";
 
 const preface = Buffer.from(connectionPreface, "latin1");
 
+/** Bytes of a first line that are waited for. A longer one is HTTP/1's to refuse. */
+const maxFirstLine = 8 << 10;
+
 export interface Detected {
-  readonly protocol: "http2" | "other";
+  /** `unknown` is neither: no HTTP version stands in its first line, so no answer in HTTP would be understood. */
+  readonly protocol: "http2" | "http1" | "unknown";
   /** What was read to find out. */
   readonly head: Uint8Array;
 }
 
 /**
- * Reads until the first bytes are the HTTP/2 preface or can't become it any more.
+ * Reads until the first bytes are the HTTP/2 preface, or can't become it any more and hold a line.
  *
  * @param timeoutMs after which a silent connection is destroyed, and nothing is told
  */
@@ -25,12 +29,19 @@ export function detect(socket: Socket, timeoutMs: number, decided: (detected: De
   };
   const onData = (chunk: Buffer) => {
     head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);
-    const compared = Math.min(head.length, preface.length);
-    const same = preface.compare(head, 0, compared, 0, compared) === 0;
-    if (same && compared < preface.length) return;
+    const protocol = protocolOf(head);
+    if (protocol === undefined) return;
     stop();
-    decided({ protocol: same ? "http2" : "other", head });
+    decided({ protocol, head });
   };
   socket.on("data", onData);
   socket.on("close", stop);
+}
+
+function protocolOf(head: Buffer): Detected["protocol"] | undefined {
+  const compared = Math.min(head.length, preface.length);
+  if (preface.compare(head, 0, compared, 0, compared) === 0) return compared < preface.length ? undefined : "http2";
+  const end = head.indexOf("\n");
+  if (end === -1) return head.length < maxFirstLine ? undefined : "http1";
+  return head.indexOf("HTTP/") !== -1 && head.indexOf("HTTP/") < end ? "http1" : "unknown";
 }

@@ -2,12 +2,13 @@
 import { createServer as createTcpServer, type Server as NetServer, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { ConnectError } from "@connectrpc/connect";
+import type { Http1Settings } from "../http1/settings.ts";
 import { defaultSettings, type Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Proxy } from "../proxy.ts";
 import { parseListenAddress } from "./address.ts";
+import { type CorsOptions, createCors } from "./cors.ts";
 import { detect } from "./detect.ts";
-import { refuseHttp1 } from "./http1.ts";
 import { openSession, type Session } from "./session.ts";
 
 /** TLS of a listener; all in PEM. */
@@ -25,6 +26,10 @@ export interface ListenerOptions {
   readonly tls?: ListenerTls;
   /** Limits of its HTTP/2 connections, where they differ from the defaults. */
   readonly http2?: Partial<Http2Settings>;
+  /** The same for HTTP/1.1. */
+  readonly http1?: Partial<Http1Settings>;
+  /** Which pages of other origins may call. Default: none is told that it may. */
+  readonly cors?: CorsOptions;
 }
 
 /** Where a listener listens, once it does. */
@@ -47,6 +52,14 @@ export async function listen(proxy: Proxy, options: ListenerOptions, log: Log | 
   const { host, port } = parseListenAddress(options.address);
   const secure = options.tls !== undefined;
   const prefaceTimeoutMs = options.http2?.prefaceTimeoutMs ?? defaultSettings.prefaceTimeoutMs;
+  const sessionOptions = {
+    proxy,
+    secure,
+    http1: options.http1,
+    http2: options.http2,
+    cors: options.cors === undefined ? undefined : createCors(options.cors),
+    log,
+  };
   /** Every connection; without a session as long as its protocol isn't known. */
   const sockets = new Map<Socket, Session | undefined>();
   let draining: Promise<void> | undefined;
@@ -61,17 +74,17 @@ export async function listen(proxy: Proxy, options: ListenerOptions, log: Log | 
       if (sockets.size === 0) drained();
     });
     if (draining !== undefined) socket.destroy();
-    else if (secure && (socket as TLSSocket).alpnProtocol === "h2") open(socket);
+    else if (secure && (socket as TLSSocket).alpnProtocol === "h2") open(socket, "http2");
     else {
       detect(socket, prefaceTimeoutMs, ({ protocol, head }) => {
-        if (protocol === "http2") open(socket).receive(head);
-        else refuseHttp1(socket, head, prefaceTimeoutMs);
+        if (protocol === "unknown") socket.destroy();
+        else open(socket, protocol).receive(head);
       });
     }
   }
 
-  function open(socket: Socket): Session {
-    const session = openSession(socket, { proxy, secure, settings: options.http2, log });
+  function open(socket: Socket, protocol: "http1" | "http2"): Session {
+    const session = openSession(socket, protocol, sessionOptions);
     sockets.set(socket, session);
     if (draining) session.shutdown();
     return session;

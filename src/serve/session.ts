@@ -1,47 +1,65 @@
-/** Session: one downstream HTTP/2 connection, whose requests go to the proxy. */
+/** Session: one downstream connection, HTTP/1.1 or HTTP/2, whose requests go to the proxy. */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { ConnectError } from "@connectrpc/connect";
 import type { Origin, PeerCertificate } from "../call.ts";
+import { Http1Connection } from "../http1/connection.ts";
+import type { Http1Settings } from "../http1/settings.ts";
+import type { ConnectionListener } from "../http2/api.ts";
 import { Http2Connection } from "../http2/connection.ts";
 import type { Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Proxy } from "../proxy.ts";
+import { discardRest } from "../refuse.ts";
+import type { Cors } from "./cors.ts";
+import { corsLayer } from "./cors-layer.ts";
 
 export interface SessionOptions {
   readonly proxy: Proxy;
   readonly secure: boolean;
-  readonly settings: Partial<Http2Settings> | undefined;
+  readonly http1: Partial<Http1Settings> | undefined;
+  readonly http2: Partial<Http2Settings> | undefined;
+  readonly cors: Cors | undefined;
   readonly log: Log | undefined;
 }
 
 export interface Session {
   /** Takes bytes that were read before the session was made. */
   receive(chunk: Uint8Array): void;
-  /** GOAWAY, closed with the last call. */
+  /** Closed with the last call. */
   shutdown(): void;
   /** Ends all calls with an error, then the connection. */
   abort(error: ConnectError): void;
 }
 
-export function openSession(socket: Socket, { proxy, secure, settings, log }: SessionOptions): Session {
-  const origin = originOf(socket, secure);
-  const connection = new Http2Connection(socket, {
-    role: "server",
-    ...(settings === undefined ? {} : { settings }),
-    listener: {
-      onRequest: (stream, fields) => proxy.accept({ stream, fields, origin }),
-      onClose(error) {
-        if (error !== undefined) log?.debug({ peer: origin.peer.address, error: error.message }, "connection ended");
-      },
-    },
-  });
+export function openSession(socket: Socket, protocol: "http1" | "http2", options: SessionOptions): Session {
+  const { secure, http1, http2 } = options;
+  const listener = listenerOf(originOf(socket, secure), options);
+  const connection =
+    protocol === "http2"
+      ? new Http2Connection(socket, { role: "server", listener, settings: http2 ?? {} })
+      : new Http1Connection(socket, { secure, listener, settings: http1 ?? {} });
   return {
     receive: (chunk) => connection.receive(chunk),
     shutdown: () => connection.shutdown(),
     abort(error) {
       for (const stream of connection.streams.all()) stream.listener.onRefused?.(error);
       connection.destroy();
+    },
+  };
+}
+
+function listenerOf(origin: Origin, { proxy, cors, log }: SessionOptions): ConnectionListener {
+  return {
+    onRequest(raw, fields) {
+      if (cors === undefined) return proxy.accept({ stream: raw, fields, origin });
+      const layer = corsLayer(cors, raw, fields);
+      if (layer === undefined) return discardRest(raw);
+      layer.listener = proxy.accept({ stream: layer, fields, origin });
+      return layer;
+    },
+    onClose(error) {
+      if (error !== undefined) log?.debug({ peer: origin.peer.address, error: error.message }, "connection ended");
     },
   };
 }
