@@ -15,8 +15,8 @@ const ranks: Record<string, number> = {
   http1: 1,
   wire: 1, // header fields are HTTP's
   compress: 2,
-  schema: 2,
-  protocol: 3,
+  schema: 3,
+  protocol: 4,
   call: 2,
   upstream: 3,
   route: 4, // a rule names the upstream that calls go to
