@@ -20,7 +20,7 @@ const nothing = new Uint8Array(0);
 
 class Echo implements StreamListener {
   readonly #stream: HttpStream;
-  #body = nothing;
+  #body: Uint8Array = nothing;
 
   constructor(stream: HttpStream) {
     this.#stream = stream;
@@ -54,7 +54,9 @@ function count(): void {
   if (++requests % reportEvery > 0) return;
   const { user, system } = process.cpuUsage(before);
   before = process.cpuUsage();
-  console.log(`${((user + system) / reportEvery).toFixed(2)} us of CPU per request (system ${(system / reportEvery).toFixed(2)})`);
+  console.log(
+    `${((user + system) / reportEvery).toFixed(2)} us of CPU per request (system ${(system / reportEvery).toFixed(2)})`,
+  );
 }
 
 const server = createServer((socket) => {

@@ -10,9 +10,10 @@ import type { RequestHead } from "./head.ts";
 import { Intake, type IntakeOwner } from "./intake.ts";
 import { Linger } from "./linger.ts";
 import { RequestParser, type RequestSink } from "./parser.ts";
+import { statusLine } from "./reason-phrase.ts";
 import { RequestError } from "./request-error.ts";
 import { defaultSettings, type Http1Settings } from "./settings.ts";
-import { writeHead } from "./writer.ts";
+import { closeLine, writeHead } from "./writer.ts";
 
 export interface Http1ConnectionOptions {
   /** Only `onRequest` and `onClose` are told. */
@@ -248,7 +249,7 @@ export class Http1Connection implements ExchangeOwner, IntakeOwner, RequestSink,
   #refuse({ status, message }: RequestError, isHead: boolean): void {
     const body = Buffer.from(`${message}\n`, "latin1");
     const fields = [plainText, new Field("content-length", String(body.length))];
-    writeHead(this.output, { status: String(status), fields, withLength: true, added: ["close"] });
+    writeHead(this.output, { statusLine: statusLine(String(status))!, fields, withoutLength: false }, closeLine);
     if (!isHead) this.output.append(body, 0, body.length);
   }
 

@@ -8,7 +8,7 @@ import { turn } from "../http2/turn.ts";
 import type { RequestHead } from "./head.ts";
 import { type BodyFraming, type ResponseHead, readResponse } from "./response.ts";
 import type { Http1Settings } from "./settings.ts";
-import { type AddedLine, writeChunkEnd, writeChunkHead, writeContinue, writeHead, writeLastChunk } from "./writer.ts";
+import { closeLine, writeChunkEnd, writeChunkHead, writeContinue, writeHead, writeLastChunk } from "./writer.ts";
 
 /** What an exchange needs of the connection it is on. */
 export interface ExchangeOwner {
@@ -215,11 +215,8 @@ export class Exchange implements HttpStream {
     this.#framing = framing;
     this.#promised = response.length;
     this.willClose = framing === "close" || this.#owner.isLast(this);
-    const added: AddedLine[] = [];
-    if (framing === "chunked") added.push("chunked");
-    if (end && framing === "none" && mayHaveBody(response, this.head)) added.push("empty");
-    if (this.willClose) added.push("close");
-    writeHead(this.#owner.output, { ...response, added });
+    const { added } = response;
+    writeHead(this.#owner.output, response, this.willClose ? added + closeLine : added);
     if (!end) return;
     this.localEnded = true;
     this.#responded();
@@ -227,7 +224,7 @@ export class Exchange implements HttpStream {
 
   /** HTTP/1.0 has none of them (RFC 9110 section 15.2). */
   #sendInterim(response: ResponseHead): void {
-    if (!this.head.isHttp10) writeHead(this.#owner.output, { ...response, added: [] });
+    if (!this.head.isHttp10) writeHead(this.#owner.output, response, "");
   }
 
   #sendEnd(): void {
@@ -294,9 +291,4 @@ export class Exchange implements HttpStream {
       this.#queue.pieces.push({ bytes, start, stop });
     }
   }
-}
-
-/** A response of this status to this request could have had a body, so that it is said that it has none. */
-function mayHaveBody({ status }: ResponseHead, { isHead }: RequestHead): boolean {
-  return !isHead && status !== "204" && status !== "304";
 }

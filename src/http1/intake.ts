@@ -1,6 +1,6 @@
 /** Intake: bytes from the socket to the parser, as far as they may be read now; the rest waits, here and in the socket. */
 import type { ByteSocket } from "../http2/api.ts";
-import type { BodyRange } from "../http2/stream.ts";
+import type { BodyRange } from "../http2/body.ts";
 import { turn } from "../http2/turn.ts";
 import type { RequestParser } from "./parser.ts";
 import type { Http1Settings } from "./settings.ts";

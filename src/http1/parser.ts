@@ -33,9 +33,9 @@ const State = {
 } as const;
 type State = (typeof State)[keyof typeof State];
 
-/** Lines that one connection repeats. Browsers send some 20 fields with a request, of a few origins and types. */
-const requestLinesKept = 8;
-const fieldLinesKept = 32;
+/** Lines that one connection repeats: of a browser some 20 fields a request, and a few values of those that change. */
+const requestLinesKept = 16;
+const fieldLinesKept = 48;
 
 /** Bytes that a line carried over has room for, at first and between requests. */
 const firstCarry = 256;
@@ -111,6 +111,8 @@ export class RequestParser {
   }
 
   #readLine(bytes: Uint8Array, start: number, stop: number): number {
+    const known = this.#carried === 0 ? this.#readKnown(bytes, start, stop) : 0;
+    if (known > 0) return start + known;
     let end = start;
     while (end < stop && bytes[end] !== LF) end++;
     if (this.#carried + end - start >= this.#lineLeft) throw this.#tooLarge();
@@ -124,6 +126,21 @@ export class RequestParser {
       this.#onLine(this.#carry, 0, length - 1);
     }
     return end + 1;
+  }
+
+  /** Bytes of the line that begins at `start`, if it is one that has come before; else 0. */
+  #readKnown(bytes: Uint8Array, start: number, stop: number): number {
+    if (this.#state === State.headerSection) {
+      const known = this.#fieldLines.find(bytes, start, stop);
+      if (known === undefined || known.bytes.length > this.#lineLeft) return 0;
+      this.#onField(known.line, known.bytes.length);
+      return known.bytes.length;
+    }
+    if (this.#state !== State.requestLine) return 0;
+    const known = this.#requestLines.find(bytes, start, stop);
+    if (known === undefined) return 0;
+    this.#beginHead(known.line);
+    return known.bytes.length;
   }
 
   #keep(bytes: Uint8Array, start: number, stop: number): void {
@@ -145,19 +162,16 @@ export class RequestParser {
       case State.requestLine:
         return this.#onRequestLine(bytes, start, stop);
       case State.headerSection:
-        this.#lineLeft -= lf + 1 - start;
         if (start === stop) return this.#onHeadEnd();
-        this.#countField();
-        return this.#head.add(this.#fieldLines.read(bytes, start, stop, parseFieldLine));
+        return this.#onFieldLine(bytes, start, stop);
       case State.chunkSize:
         return this.#onChunkSize(bytes, start, stop);
       case State.chunkEnd:
         if (start < stop) throw badRequest("chunk longer than its size");
         return this.#begin(State.chunkSize, this.#chunkSizeLimit());
       default:
-        this.#lineLeft -= lf + 1 - start;
         if (start === stop) return this.#onTrailersEnd();
-        this.#countField();
+        this.#countField(lf + 1 - start);
         return this.#onTrailer(trailerOf(parseFieldLine(bytes, start, stop)));
     }
   }
@@ -165,8 +179,26 @@ export class RequestParser {
   #onRequestLine(bytes: Uint8Array, start: number, stop: number): void {
     // section 2.2 wants one empty line to be let pass, which old clients sent behind a body
     if (start === stop && this.#emptyLines++ === 0) return;
-    this.#head.begin(this.#requestLines.read(bytes, start, stop, parseRequestLine));
+    const line = parseRequestLine(bytes, start, stop);
+    this.#requestLines.keep(bytes, start, stop + CRLF, line);
+    this.#beginHead(line);
+  }
+
+  #beginHead(line: RequestLine): void {
+    this.#head.begin(line);
+    this.#fieldLines.rewind();
     this.#begin(State.headerSection, this.#settings.maxHeaderSection);
+  }
+
+  #onFieldLine(bytes: Uint8Array, start: number, stop: number): void {
+    const line = parseFieldLine(bytes, start, stop);
+    this.#fieldLines.keep(bytes, start, stop + CRLF, line);
+    this.#onField(line, stop + CRLF - start);
+  }
+
+  #onField(line: FieldLine, length: number): void {
+    this.#countField(length);
+    this.#head.add(line);
   }
 
   #onHeadEnd(): void {
@@ -223,7 +255,8 @@ export class RequestParser {
     this.#fieldsLeft = this.#settings.maxHeaderFields;
   }
 
-  #countField(): void {
+  #countField(length: number): void {
+    this.#lineLeft -= length;
     if (--this.#fieldsLeft < 0) throw new RequestError(431, "too many field lines");
   }
 

@@ -55,12 +55,13 @@ const phrases: Readonly<Record<string, string>> = {
 
 const lines = new Map<string, string>();
 
-/** The whole status line, CRLF included. @param status three digits */
-export function statusLine(status: string): string {
-  let line = lines.get(status);
-  if (line === undefined) {
-    line = `HTTP/1.1 ${status} ${phrases[status] ?? ""}\r\n`;
-    lines.set(status, line); // at most a thousand
-  }
+const statusCode = /^[1-9]\d\d$/;
+
+/** The whole status line, CRLF included; undefined for what is no status code. */
+export function statusLine(status: string): string | undefined {
+  const known = lines.get(status);
+  if (known !== undefined || !statusCode.test(status)) return known;
+  const line = `HTTP/1.1 ${status} ${phrases[status] ?? ""}\r\n`;
+  lines.set(status, line); // there are no more than 900
   return line;
 }

@@ -1,6 +1,7 @@
 /** Response: what a response's header block means on HTTP/1.1, above all how its end is told (RFC 9112 section 6). */
 import { type Field, FieldKind } from "../http2/field.ts";
 import type { RequestHead } from "./head.ts";
+import { statusLine } from "./reason-phrase.ts";
 
 /**
  * How the end of a body is told (section 6.3). `none`: there is no body, whatever is sent. `close`: by closing the connection, the
@@ -9,19 +10,24 @@ import type { RequestHead } from "./head.ts";
 export type BodyFraming = "none" | "length" | "chunked" | "close";
 
 export interface ResponseHead {
-  readonly status: string;
+  /** With CRLF. */
+  readonly statusLine: string;
   /** 1xx: the response is still to come. */
   readonly isInterim: boolean;
-  /** The fields to write, content-length at most once. */
+  /** Those that came, content-length at most once. */
   readonly fields: readonly Field[];
   readonly framing: BodyFraming;
-  /** Bytes of body where framing is `length`. */
+  /** Bytes of body, where framing is `length`. */
   readonly length: number;
-  /** Content-length may be written, if there is one. */
-  readonly withLength: boolean;
+  /** It must not have a content-length. */
+  readonly withoutLength: boolean;
+  /** The line that it needs besides its fields for its end to be known, with CRLF; or "". */
+  readonly added: string;
 }
 
-const statusCode = /^[1-9]\d\d$/;
+const chunkedLine = "transfer-encoding: chunked\r\n";
+const emptyLine = "content-length: 0\r\n";
+
 const contentLength = /^\d{1,15}$/;
 
 /**
@@ -32,24 +38,39 @@ const contentLength = /^\d{1,15}$/;
  */
 export function readResponse(fields: readonly Field[], end: boolean, request: RequestHead): ResponseHead | undefined {
   const first = fields[0];
-  if (first === undefined || first.kind !== FieldKind.status || !statusCode.test(first.value)) return undefined;
+  if (first === undefined || first.kind !== FieldKind.status) return undefined;
   const status = first.value;
-  const isInterim = status[0] === "1";
+  const line = statusLine(status);
+  const isInterim = status.startsWith("1");
   // 101 would hand the connection to a protocol that was not agreed upon (RFC 9110 section 7.8)
-  if (isInterim && (end || status === "101")) return undefined;
-  const lengths = fields.filter(({ kind }) => kind === FieldKind.contentLength);
-  const length = lengths[0]?.value;
-  if (lengths.some(({ value }) => value !== length || !contentLength.test(value))) return undefined;
-  const head = { status, isInterim, fields: lengths.length > 1 ? withoutRepeats(fields) : fields, length: 0 };
-  // RFC 9110 section 8.6: not even a content-length of 0
-  if (isInterim || status === "204") return { ...head, framing: "none", withLength: false };
-  if (request.isHead || status === "304") return { ...head, framing: "none", withLength: true };
-  if (length !== undefined) {
-    if (end && Number(length) > 0) return undefined;
-    return { ...head, framing: "length", length: Number(length), withLength: true };
+  if (line === undefined || (isInterim && (end || status === "101"))) return undefined;
+  let length: string | undefined;
+  let lengths = 0;
+  for (let i = 1; i < fields.length; i++) {
+    const { kind, value } = fields[i]!;
+    if (kind !== FieldKind.contentLength) continue;
+    if (!contentLength.test(value) || (lengths++ > 0 && value !== length)) return undefined;
+    length = value;
   }
-  if (end) return { ...head, framing: "none", withLength: true };
-  return { ...head, framing: request.isHttp10 ? "close" : "chunked", withLength: true };
+  const bodyless = isInterim || request.isHead || status === "204" || status === "304";
+  const framing = bodyless ? "none" : framingOf(length, end, request);
+  if (framing === "length" && end && Number(length) > 0) return undefined;
+  return {
+    statusLine: line,
+    isInterim,
+    fields: lengths > 1 ? withoutRepeats(fields) : fields,
+    framing,
+    length: framing === "length" ? Number(length) : 0,
+    withoutLength: isInterim || status === "204", // RFC 9110 section 8.6: not even one of 0
+    added: framing === "chunked" ? chunkedLine : framing === "none" && !bodyless ? emptyLine : "",
+  };
+}
+
+/** Of a response that may have a body. */
+function framingOf(length: string | undefined, end: boolean, request: RequestHead): BodyFraming {
+  if (length !== undefined) return "length";
+  if (end) return "none";
+  return request.isHttp10 ? "close" : "chunked";
 }
 
 function withoutRepeats(fields: readonly Field[]): Field[] {

@@ -3,44 +3,37 @@ import { type Field, FieldKind } from "../http2/field.ts";
 import { writeLatin1 } from "../http2/hpack/latin1.ts";
 import type { Output } from "../http2/output.ts";
 import { CR, LF } from "./characters.ts";
-import { statusLine } from "./reason-phrase.ts";
-
-/** Lines that the connection itself adds to a head. */
-const lines = {
-  chunked: "transfer-encoding: chunked\r\n",
-  empty: "content-length: 0\r\n",
-  close: "connection: close\r\n",
-} as const;
-export type AddedLine = keyof typeof lines;
 
 export interface HeadToWrite {
-  /** Three digits. */
-  readonly status: string;
+  /** With CRLF, as `statusLine` gives it. */
+  readonly statusLine: string;
   readonly fields: readonly Field[];
-  /** Whether a content-length among the fields is written. */
-  readonly withLength: boolean;
-  readonly added: readonly AddedLine[];
+  /** A content-length among the fields is left out. */
+  readonly withoutLength: boolean;
 }
 
 /** Bytes of one field beside name and value: colon, space, CRLF. */
 const fieldOverhead = 4;
-const addedLength = Object.values(lines).join("").length;
 
 /** A chunk's size in at most eight digits, and CRLF. */
 const maxChunkHead = 10;
+
+/** Said in the head of the last response of a connection (section 9.6). */
+export const closeLine = "connection: close\r\n";
 
 const continued = "HTTP/1.1 100 Continue\r\n\r\n";
 
 /**
  * Writes status line and header section. Pseudo-header fields and those that are the connection's to say are left out, and so is
  * every field that would break out of its line: none of them may reach the wire (fault C1).
+ *
+ * @param added field lines of the connection's own, each with CRLF
  */
-export function writeHead(output: Output, { status, fields, withLength, added }: HeadToWrite): void {
-  const first = statusLine(status);
-  output.reserve(first.length + lengthOf(fields) + addedLength + 2);
-  output.at = writeLatin1(first, output.block, output.at);
-  writeFields(output, fields, withLength ? FieldKind.contentLength : FieldKind.regular);
-  for (const name of added) output.at = writeLatin1(lines[name], output.block, output.at);
+export function writeHead(output: Output, { statusLine, fields, withoutLength }: HeadToWrite, added: string): void {
+  output.reserve(statusLine.length + lengthOf(fields) + added.length + 2);
+  output.at = writeLatin1(statusLine, output.block, output.at);
+  writeFields(output, fields, withoutLength ? FieldKind.regular : FieldKind.contentLength);
+  output.at = writeLatin1(added, output.block, output.at);
   writeEmptyLine(output);
 }
 
