@@ -11,10 +11,16 @@ interface Encoding {
   readonly decompress: (bytes: Uint8Array, options: { maxOutputLength: number }) => Uint8Array;
 }
 
+/** With `info`, a method tells how far it read. The types don't know of it. */
+type Informed = (
+  bytes: Uint8Array,
+  options: { maxOutputLength: number; info: true },
+) => { readonly buffer: Uint8Array; readonly engine: { readonly bytesWritten: number } };
+
 /** zstd came with Node 22.15; the types are those of Node 20. */
 const newer = zlib as unknown as {
   readonly zstdCompressSync?: Encoding["compress"];
-  readonly zstdDecompressSync?: Encoding["decompress"];
+  readonly zstdDecompressSync?: Informed;
 };
 
 /** Brotli's default of 11 is for files that are compressed once. */
@@ -23,12 +29,18 @@ const brotliOptions = { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 4 } };
 /** By name, the one to be preferred first: nearly everybody has gzip. "deflate" is zlib's format (RFC 1950), as HTTP has it. */
 const encodings = new Map<string, Encoding>([
   ["gzip", { compress: (bytes) => zlib.gzipSync(bytes), decompress: zlib.gunzipSync }],
-  ["br", { compress: (bytes) => zlib.brotliCompressSync(bytes, brotliOptions), decompress: zlib.brotliDecompressSync }],
+  [
+    "br",
+    {
+      compress: (bytes) => zlib.brotliCompressSync(bytes, brotliOptions),
+      decompress: exactly(zlib.brotliDecompressSync as unknown as Informed),
+    },
+  ],
   ["deflate", { compress: (bytes) => zlib.deflateSync(bytes), decompress: zlib.inflateSync }],
 ]);
 const { zstdCompressSync, zstdDecompressSync } = newer;
 if (zstdCompressSync !== undefined && zstdDecompressSync !== undefined) {
-  encodings.set("zstd", { compress: (bytes) => zstdCompressSync(bytes), decompress: zstdDecompressSync });
+  encodings.set("zstd", { compress: (bytes) => zstdCompressSync(bytes), decompress: exactly(zstdDecompressSync) });
 }
 
 /** Names of the encodings that can be read and written here, the most common first; "identity" isn't among them. */
@@ -64,6 +76,21 @@ export function decompress(encoding: string, bytes: Uint8Array, limit: number): 
  */
 export function compress(encoding: string, bytes: Uint8Array): Uint8Array {
   return isCompressed(encoding) ? encodingOf(encoding).compress(bytes) : bytes;
+}
+
+/**
+ * Deno takes half of a brotli stream for a whole one, Bun and Deno do so with zstd. A byte behind it tells: who has come to the end
+ * leaves it unread.
+ */
+function exactly(decompress: Informed): Encoding["decompress"] {
+  return (bytes, { maxOutputLength }) => {
+    const oneMore = new Uint8Array(bytes.length + 1);
+    oneMore.set(bytes);
+    const { buffer, engine } = decompress(oneMore, { maxOutputLength, info: true });
+    if (engine.bytesWritten !== bytes.length)
+      throw new Error(`it ends at byte ${engine.bytesWritten} of ${bytes.length}`);
+    return buffer;
+  };
 }
 
 /** gRPC, "Compression": the error names what would be understood. */

@@ -53,7 +53,8 @@ describe.each(supportedEncodings)("decompress() of %s", (encoding) => {
   it("refuses what is of no or of another encoding, or was cut off", () => {
     const whole = compress(encoding, Buffer.from("a message that is a little longer"));
     const other = compress(encoding === "gzip" ? "deflate" : "gzip", Buffer.from("x"));
-    for (const bytes of [Buffer.from("plain"), other, whole.subarray(0, whole.length - 6)]) {
+    const cut = Array.from({ length: whole.length - 1 }, (_, at) => whole.subarray(0, at + 1));
+    for (const bytes of [Buffer.from("plain"), other, ...cut]) {
       expect(codeOf(() => decompress(encoding, bytes, mebi))).toBe(Code.InvalidArgument);
     }
   });
