@@ -1,15 +1,18 @@
 /** Bridge: a call whose protocol, or whose upstream's, isn't gRPC. Decides whether it passes verbatim, and which layers it needs. */
+import { ConnectError } from "@connectrpc/connect";
 import type { Attempt, AttemptOwner } from "./attempt.ts";
 import type { InboundCall } from "./call.ts";
 import type { HttpStream, StreamListener } from "./http2/api.ts";
 import { ErrorCode } from "./http2/errors.ts";
-import type { Field } from "./http2/field.ts";
+import { type Field, valueOf } from "./http2/field.ts";
 import { OpaqueAttempt } from "./opaque-attempt.ts";
 import { ConnectUnaryServer } from "./protocol/connect-unary.ts";
 import { type Layer, maxHeldMessage } from "./protocol/layer.ts";
 import { grpcFields, openBridged, serverLayer } from "./protocol/layers.ts";
 import type { MethodKinds } from "./protocol/method-kinds.ts";
+import { requestInProto, TranscodeLayer } from "./protocol/transcode.ts";
 import type { RequestBody } from "./request-body.ts";
+import { type MethodSchema, methodUnknown, type Schema, schemaNeeded } from "./schema/schema.ts";
 import type { UpstreamConnection } from "./upstream/connection.ts";
 import type { Endpoint } from "./upstream/endpoint.ts";
 import type { Upstream } from "./upstream/upstream.ts";
@@ -18,6 +21,8 @@ import { prefixLength } from "./wire/envelope.ts";
 /** What bridged calls of a proxy share. */
 export interface BridgeContext {
   readonly kinds: MethodKinds;
+  /** The schema of an upstream; undefined where it has none. */
+  schemaOf(upstream: Upstream): Schema | undefined;
 }
 
 /** The call, above all layers. */
@@ -25,6 +30,7 @@ export interface BridgeOwner extends StreamListener, AttemptOwner {
   downstream: HttpStream;
   /** Everything that an attempt needs is there. */
   acquire(): void;
+  refuse(error: ConnectError): void;
 }
 
 /**
@@ -40,6 +46,8 @@ export class Bridge {
   readonly #raw: HttpStream;
   readonly #owner: BridgeOwner;
   readonly #layer: Layer | undefined;
+  /** Above the protocol's layer, where messages have to be translated. */
+  #translating: TranscodeLayer | undefined;
   #fields: readonly Field[] | undefined;
   #upstream: Upstream | undefined;
   #kinds: MethodKinds | undefined;
@@ -66,14 +74,35 @@ export class Bridge {
     return `application/grpc+${this.#call.codec}`;
   }
 
-  /** The upstream is known. What has come of the request goes through the layer first, if it needs one. */
-  start(upstream: Upstream, { kinds }: BridgeContext, body: RequestBody): void {
+  /** The upstream is known. What has come of the request goes through the layers first, if it needs any. */
+  start(upstream: Upstream, context: BridgeContext, body: RequestBody): void {
     this.#upstream = upstream;
-    this.#kinds = kinds;
+    this.#kinds = context.kinds;
     this.verbatim = upstream.protocols.includes(this.#call.protocol);
     if (this.verbatim) return this.#owner.acquire();
-    this.#holding = upstream.protocols[0] === "connect" && this.#kindOf() !== "stream";
-    if (this.#layer !== undefined) this.#goThroughLayer(this.#layer, body);
+    const { codec, path } = this.#call;
+    const translate = codec === "json" && !upstream.codecs.includes(codec);
+    const schema = context.schemaOf(upstream);
+    if (schema === undefined) return translate ? this.#owner.refuse(schemaNeeded(path, codec)) : this.#begin(body);
+    const method = schema.method(path);
+    const go = (known: MethodSchema | undefined) => {
+      if (known !== undefined) this.#learn(known.kind === "unary" ? "unary" : "stream");
+      if (translate && known === undefined) this.#owner.refuse(methodUnknown(path));
+      else this.#begin(body, translate ? known : undefined);
+    };
+    if (method instanceof Promise) method.then(go).catch((error) => this.#owner.refuse(ConnectError.from(error)));
+    else go(method);
+  }
+
+  /** @param translate the method whose messages have to be translated */
+  #begin(body: RequestBody, translate?: MethodSchema): void {
+    if (this.#raw.closed) return;
+    this.#holding = this.#upstream!.protocols[0] === "connect" && this.#kindOf() !== "stream";
+    if (translate !== undefined) {
+      this.#translating = new TranscodeLayer(translate, valueOf(this.fields, "grpc-encoding"));
+      this.#fields = requestInProto(this.fields);
+    }
+    this.#goThroughLayers(body);
     if (!this.#holding) return this.#owner.acquire();
     this.onHeld(body, 0);
     if (this.#holding && this.#kindOf() === undefined) {
@@ -104,7 +133,7 @@ export class Bridge {
       {
         protocol,
         kind,
-        codec: this.#call.codec,
+        codec: this.#translating === undefined ? this.#call.codec : "proto",
         fields,
         end: body.empty,
         compressed: first !== undefined && (first.bytes[first.start]! & 1) === 1,
@@ -135,16 +164,27 @@ export class Bridge {
     clearTimeout(this.#timer);
   }
 
-  #goThroughLayer(layer: Layer, body: RequestBody): void {
+  /** Puts the layers between the caller's stream and the call, and sends what has come already through them. */
+  #goThroughLayers(body: RequestBody): void {
+    const layer = this.#layer;
+    const translating = this.#translating;
+    if (layer === undefined && translating === undefined) return;
     const came = body.takeBack();
     const ended = this.#raw.remoteEnded;
-    this.#raw.listener = layer;
-    this.#owner.downstream = layer;
+    const lowest = layer ?? translating!;
+    if (translating !== undefined) {
+      translating.stack(layer ?? this.#raw, this.#owner);
+      if (layer !== undefined) layer.listener = translating;
+    }
+    this.#raw.listener = lowest;
+    this.#owner.downstream = translating ?? lowest;
     if (came.length === 0 && ended) {
       if (layer instanceof ConnectUnaryServer) layer.begin();
-      else layer.onData(nothing, 0, 0, true);
+      else lowest.onData(nothing, 0, 0, true);
     }
-    came.forEach(({ bytes, start, stop }, at) => layer.onData(bytes, start, stop, ended && at === came.length - 1));
+    came.forEach(({ bytes, start, stop }, at) => {
+      lowest.onData(bytes, start, stop, ended && at === came.length - 1);
+    });
   }
 
   #kindOf(): "unary" | "stream" | undefined {

@@ -6,10 +6,15 @@ import type { HttpStream, StreamListener } from "./http2/api.ts";
 import type { Field } from "./http2/field.ts";
 import type { CallRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
-import { answerHttp, discardRest } from "./refuse.ts";
+import { callerOf } from "./own-call.ts";
 import { MethodKinds } from "./protocol/method-kinds.ts";
+import { answerHttp, discardRest } from "./refuse.ts";
 import { Relay, type RelayContext } from "./relay.ts";
 import type { Destination, Director } from "./route/director.ts";
+import { ReflectedSchema } from "./schema/reflected.ts";
+import type { ReflectionCall } from "./schema/reflection.ts";
+import type { Schema } from "./schema/schema.ts";
+import type { Upstream } from "./upstream/upstream.ts";
 
 export interface ProxyOptions {
   /** Decides where each call goes. */
@@ -34,7 +39,12 @@ export interface Proxy {
 
 /** Creates a proxy. It holds no sockets: `serve` gives it listeners, and upstreams dial for themselves. */
 export function createProxy({ director, onCall, log }: ProxyOptions): Proxy {
-  const context: RelayContext = { deadlines: new Deadlines(), kinds: new MethodKinds(), onCall };
+  const context: RelayContext = {
+    deadlines: new Deadlines(),
+    kinds: new MethodKinds(),
+    schemaOf: schemasOf((upstream) => callerOf(upstream, context)),
+    onCall,
+  };
 
   function direct(call: InboundCall, relay: Relay): void {
     const destination = director(call);
@@ -72,6 +82,17 @@ export function createProxy({ director, onCall, log }: ProxyOptions): Proxy {
       }
       return stream.listener;
     },
+  };
+}
+
+/** Looks up the schema of an upstream; those by reflection are asked for once and kept as long as their upstream. */
+function schemasOf(caller: (upstream: Upstream) => ReflectionCall): (upstream: Upstream) => Schema | undefined {
+  const reflected = new WeakMap<Upstream, Schema>();
+  return (upstream) => {
+    if (upstream.schema !== "reflection") return upstream.schema;
+    const known = reflected.get(upstream) ?? new ReflectedSchema(caller(upstream));
+    reflected.set(upstream, known);
+    return known;
   };
 }
 

@@ -1,11 +1,12 @@
 /** Connect streams: gRPC's envelopes, and an end of the stream in JSON instead of trailers. */
+
+import { decompress } from "../compress/compress.ts";
 import { ErrorCode } from "../http2/errors.ts";
 import { Field, FieldKind, Indexing } from "../http2/field.ts";
 import { encodeConnectEnd, parseConnectEnd } from "../wire/connect-end.ts";
 import { EnvelopeFlag, EnvelopeReader, type EnvelopeSink, envelope, Handling } from "../wire/envelope.ts";
 import { isMetadata } from "../wire/metadata.ts";
 import { formatConnectTimeout, parseGrpcTimeout } from "../wire/timeout.ts";
-import { decompress } from "../compress/compress.ts";
 import { Layer, maxHeldMessage } from "./layer.ts";
 
 /** What gRPC and Connect streams call the same two things. */

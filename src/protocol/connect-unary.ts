@@ -1,10 +1,10 @@
 /** Connect unary: one bare message each way, the status in HTTP's own, trailers among the headers. */
 import { Code, ConnectError } from "@connectrpc/connect";
+import { type BodyRange, keepRange } from "../http2/body.ts";
 import { ErrorCode } from "../http2/errors.ts";
 import { Field, FieldKind, valueOf } from "../http2/field.ts";
-import { type BodyRange, keepRange } from "../http2/body.ts";
-import { type ConnectGet, messageOfGet } from "../wire/connect-get.ts";
 import { encodeConnectError, parseConnectError } from "../wire/connect-error.ts";
+import { type ConnectGet, messageOfGet } from "../wire/connect-get.ts";
 import {
   EnvelopeFlag,
   EnvelopeReader,

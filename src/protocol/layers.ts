@@ -2,6 +2,7 @@
 import type { InboundCall } from "../call.ts";
 import type { HttpStream, StreamListener } from "../http2/api.ts";
 import { type Field, FieldKind } from "../http2/field.ts";
+import type { UpstreamConnection } from "../upstream/connection.ts";
 import {
   ConnectStreamClient,
   ConnectStreamServer,
@@ -16,7 +17,6 @@ import {
 } from "./connect-unary.ts";
 import { GrpcWebClient, GrpcWebServer, GrpcWebTextServer, requestFromGrpcWeb, requestToGrpcWeb } from "./grpc-web.ts";
 import type { Layer } from "./layer.ts";
-import type { UpstreamConnection } from "../upstream/connection.ts";
 
 /** The layer on the caller's side; undefined for gRPC, which needs none. */
 export function serverLayer(call: InboundCall): Layer | undefined {

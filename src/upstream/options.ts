@@ -2,6 +2,7 @@
 import type { Protocol } from "../call.ts";
 import type { Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
+import type { Schema } from "../schema/schema.ts";
 import type { Balance } from "./balance.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { EndpointOwner } from "./endpoint-parts.ts";
@@ -17,6 +18,10 @@ export interface UpstreamOptions {
   readonly protocols?: readonly Protocol[];
   /** The HTTP version that they are spoken to in; gRPC needs "2". Default "2". */
   readonly http?: "2" | "1.1";
+  /** Codecs that its handlers read. A bridged call in JSON is translated if "json" isn't among them. Default "proto" alone. */
+  readonly codecs?: readonly string[];
+  /** Descriptors of its methods, for what can't be done with opaque bytes; or that it is asked for them. Default: none. */
+  readonly schema?: Schema | "reflection";
   /** Default: `roundRobin()`. */
   readonly balance?: Balance;
   /** For endpoints with an https URL. */

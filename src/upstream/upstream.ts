@@ -1,5 +1,6 @@
 /** Upstream: a named group of endpoints that calls are spread over. */
 import type { Call, Protocol } from "../call.ts";
+import type { Schema } from "../schema/schema.ts";
 import { type Balance, roundRobin } from "./balance.ts";
 import { type Lookup, lookupAddresses } from "./discovery.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -16,6 +17,9 @@ export interface Upstream {
   readonly name: string;
   /** What its endpoints speak, at least one. */
   readonly protocols: readonly Protocol[];
+  /** Codecs that its handlers read. */
+  readonly codecs: readonly string[];
+  readonly schema: Schema | "reflection" | undefined;
   /** The HTTP version that they are spoken to in. */
   readonly http: "2" | "1.1";
   /** All of them, whatever their state; names that were never resolved have none yet. */
@@ -55,6 +59,8 @@ export function createUpstream(options: UpstreamOptions, parts: Partial<Upstream
 class EndpointGroup implements Upstream, EndpointOwner {
   readonly name: string;
   readonly protocols: readonly Protocol[];
+  readonly codecs: readonly string[];
+  readonly schema: Schema | "reflection" | undefined;
   readonly http: "2" | "1.1";
   readonly #balance: Balance;
   readonly #set: EndpointSet;
@@ -72,6 +78,8 @@ class EndpointGroup implements Upstream, EndpointOwner {
     const checked = checkOptions(options);
     this.name = options.name;
     this.protocols = options.protocols ?? ["grpc"];
+    this.codecs = options.codecs ?? ["proto"];
+    this.schema = options.schema;
     this.http = options.http ?? "2";
     this.#balance = options.balance ?? roundRobin();
     this.#set = new EndpointSet({
