@@ -82,7 +82,8 @@ export class Bridge {
     if (this.verbatim) return this.#owner.acquire();
     const { codec, path } = this.#call;
     const translate = codec === "json" && !upstream.codecs.includes(codec);
-    const schema = context.schemaOf(upstream);
+    const needed = translate || upstream.protocols[0] === "connect";
+    const schema = needed ? context.schemaOf(upstream) : undefined;
     if (schema === undefined) return translate ? this.#owner.refuse(schemaNeeded(path, codec)) : this.#begin(body);
     const method = schema.method(path);
     const go = (known: MethodSchema | undefined) => {
