@@ -7,6 +7,7 @@ import type { Field } from "./http2/field.ts";
 import type { CallRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
 import { callerOf } from "./own-call.ts";
+import { httpRequest, type ServeHttp, sendAnswer } from "./plain-http.ts";
 import { MethodKinds } from "./protocol/method-kinds.ts";
 import { answerHttp, discardRest } from "./refuse.ts";
 import { Relay, type RelayContext } from "./relay.ts";
@@ -23,6 +24,8 @@ export interface ProxyOptions {
   readonly onCall?: (record: CallRecord) => void;
   /** For what goes wrong inside: a director that throws something else than a `ConnectError`. Default: nowhere. */
   readonly log?: Log;
+  /** Answers requests that are no RPC, such as a browser's for a page. Default: 404, 405 or 415, as fits. */
+  readonly serveHttp?: ServeHttp;
 }
 
 /** A request that has come over HTTP/2. */
@@ -38,7 +41,7 @@ export interface Proxy {
 }
 
 /** Creates a proxy. It holds no sockets: `serve` gives it listeners, and upstreams dial for themselves. */
-export function createProxy({ director, onCall, log }: ProxyOptions): Proxy {
+export function createProxy({ director, onCall, log, serveHttp }: ProxyOptions): Proxy {
   const context: RelayContext = {
     deadlines: new Deadlines(),
     kinds: new MethodKinds(),
@@ -69,7 +72,10 @@ export function createProxy({ director, onCall, log }: ProxyOptions): Proxy {
         call = new InboundCall(fields, origin);
       } catch (error) {
         if (!(error instanceof HttpRefusal)) throw error;
-        answerHttp(stream, error);
+        const request = httpRequest(fields);
+        const answer = serveHttp?.(request);
+        if (answer === undefined) answerHttp(stream, error);
+        else sendAnswer(stream, request.method, answer);
         return discardRest(stream);
       }
       const relay = new Relay(call, stream, context);
