@@ -1,6 +1,7 @@
 /** Plain HTTP: requests that are no RPC, such as a browser's for a page, and their answers. */
 import type { HttpStream } from "./http2/api.ts";
 import { Field, valueOf } from "./http2/field.ts";
+import type { Log } from "./observe/log.ts";
 
 /** A request that is no RPC: no method of a service has its path, or it isn't called as one is. */
 export interface HttpRequest {
@@ -21,6 +22,16 @@ export interface HttpAnswer {
 
 /** Answers a request that is no RPC, or returns undefined to have it refused as any other. Its body isn't looked at. */
 export type ServeHttp = (request: HttpRequest) => HttpAnswer | undefined;
+
+/** Asks for the answer to a request. If that throws, which is for the log, the answer is 500. */
+export function askForAnswer(serveHttp: ServeHttp, request: HttpRequest, log: Log | undefined): HttpAnswer | undefined {
+  try {
+    return serveHttp(request);
+  } catch (error) {
+    log?.error({ path: request.path, error: String(error) }, "serveHttp failed");
+    return { status: 500, headers: [], body: new Uint8Array() };
+  }
+}
 
 export function httpRequest(fields: readonly Field[]): HttpRequest {
   return {

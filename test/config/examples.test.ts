@@ -29,8 +29,8 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe.each(names)("examples/%s", (name) => {
-  it("is sound and gives no warning", () => {
-    expect(loadConfig(join(folder, name)).warnings).toBe("");
+  it("is sound and gives no warning", async () => {
+    expect((await loadConfig(join(folder, name))).warnings).toBe("");
   });
 
   it("is what the command runs with", async () => {
@@ -67,9 +67,11 @@ describe("examples/library.js", () => {
 
 describe("README.md", () => {
   it("shows examples as they are in examples/", () => {
-    const blocks = [...readme.matchAll(/^```(?:yaml|js)\n([\s\S]*?)^```/gm)].map((match) => match[1]);
+    const blocks = [...readme.matchAll(/^```(?:yaml|js|ts)\n([\s\S]*?)^```/gm)].map((match) => match[1]);
     expect(blocks.length).toBeGreaterThan(2);
-    const files = readdirSync(join(root, "examples")).map((name) => readFileSync(join(root, "examples", name), "utf8"));
+    const files = readdirSync(join(root, "examples"), { recursive: true, encoding: "utf8" })
+      .filter((name) => /\.(yaml|js|ts)$/.test(name))
+      .map((name) => readFileSync(join(root, "examples", name), "utf8"));
     for (const block of blocks) expect(files).toContain(block);
   });
 
