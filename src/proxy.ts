@@ -7,7 +7,7 @@ import type { Field } from "./http2/field.ts";
 import type { CallRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
 import { callerOf } from "./own-call.ts";
-import { httpRequest, type ServeHttp, sendAnswer } from "./plain-http.ts";
+import { askForAnswer, httpRequest, type ServeHttp, sendAnswer } from "./plain-http.ts";
 import { MethodKinds } from "./protocol/method-kinds.ts";
 import { answerHttp, discardRest } from "./refuse.ts";
 import { Relay, type RelayContext } from "./relay.ts";
@@ -73,7 +73,7 @@ export function createProxy({ director, onCall, log, serveHttp }: ProxyOptions):
       } catch (error) {
         if (!(error instanceof HttpRefusal)) throw error;
         const request = httpRequest(fields);
-        const answer = serveHttp?.(request);
+        const answer = serveHttp && askForAnswer(serveHttp, request, log);
         if (answer === undefined) answerHttp(stream, error);
         else sendAnswer(stream, request.method, answer);
         return discardRest(stream);
