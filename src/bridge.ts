@@ -105,19 +105,17 @@ export class Bridge {
     }
     this.#goThroughLayers(body);
     if (!this.#holding) return this.#owner.acquire();
-    this.onHeld(body, 0);
+    this.onHeld(body);
     if (this.#holding && this.#kindOf() === undefined) {
       this.#timer = setTimeout(() => this.#release("stream"), kindTimeoutMs);
     }
   }
 
   /** More of the request has come while no attempt is under way. */
-  onHeld(body: RequestBody, bytes: number): void {
+  onHeld(body: RequestBody): void {
     if (!this.#holding) return;
-    if (bytes > 0) {
-      body.creditHeld(bytes);
-      this.#owner.downstream.consume(bytes);
-    }
+    const bytes = body.creditRest();
+    if (bytes > 0) this.#owner.downstream.consume(bytes);
     if (body.ended) this.#release(isOneMessage(body) ? this.#kindOf() : "stream");
     else if (body.bytes > maxHeldMessage) this.#release("stream");
   }

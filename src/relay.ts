@@ -97,14 +97,14 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     if (this.#over) return this.#discard(stop - start, end);
     const stream = this.#attempt?.stream;
     this.#body.add(bytes, start, stop, end);
-    if (stream === undefined) this.#bridge?.onHeld(this.#body, stop - start);
+    if (stream === undefined) this.#bridge?.onHeld(this.#body);
     else if (stream.sendData(bytes, start, stop, end)) this.requestSent(stop - start);
   }
 
   onTrailers(fields: Field[]): void {
     this.#body.ended = true;
     this.#body.trailers = fields;
-    if (this.#attempt === undefined) this.#bridge?.onHeld(this.#body, 0);
+    if (this.#attempt === undefined) this.#bridge?.onHeld(this.#body);
     else this.#attempt.stream.sendHeaders(fields, true);
   }
 
@@ -178,7 +178,12 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     if (!this.#over) this.#finish(status, undefined);
   }
 
+  /** An upstream that cancels when the time is over has seen the same deadline, by its own clock. */
   fail(code: Code, message: string, detail?: string): void {
+    if (code === Code.Canceled && this.deadline <= performance.now()) {
+      this.#disarm();
+      return this.onDeadline();
+    }
     this.refuse(new ConnectError(message, code, undefined, undefined, detail));
   }
 
@@ -197,10 +202,14 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     if (bytes > 0) this.downstream.consume(bytes);
   }
 
-  /** A caller whose call is over gets no credit; one that sends on all the same is told to stop (RFC 9113 section 8.1). */
+  /**
+   * A caller that still sends isn't left to wait for credit, for some don't look at the answer before they have sent all; one
+   * that sends on and on is told to stop (RFC 9113 section 8.1).
+   */
   #discard(bytes: number, end: boolean): void {
     this.#discarded += bytes;
     if (!end && this.#discarded > maxAfterEnd) this.downstream.reset(ErrorCode.noError);
+    else this.#credit(bytes);
   }
 
   #stopUpstream(): void {
@@ -220,6 +229,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     this.#body.forget();
     this.#bridge?.stop();
     this.#disarm();
+    if (!this.#body.ended) this.#credit(this.#body.creditRest());
     // An answer before the request's end: an empty DATA ends our side, for servers count resets (fault A3).
     this.#attempt?.stream.dropQueue();
     this.#attempt?.stream.end();

@@ -1,7 +1,7 @@
 /** Request body: what has come of a request, kept until it can't be needed again: for a connection that isn't there yet, or another try. */
 import type { HttpStream } from "./http2/api.ts";
-import type { Field } from "./http2/field.ts";
 import { type BodyRange, keepRange } from "./http2/body.ts";
+import type { Field } from "./http2/field.ts";
 
 /** Bytes that are kept for another try, once they have been sent. As much as a caller sends unasked. */
 const maxReplay = 64 << 10;
@@ -64,6 +64,7 @@ export class RequestBody {
     this.#keptBytes = 0;
     this.bytes = 0;
     this.ended = false;
+    this.trailers = undefined;
     return kept;
   }
 
@@ -92,8 +93,11 @@ export class RequestBody {
     return fresh;
   }
 
-  /** Bytes are held here on purpose, and more are wanted: they have their credit before they leave. */
-  creditHeld(bytes: number): void {
-    this.#credited += bytes;
+  /** All that has come gets its credit, whether it has left or not. Returns the bytes that had none yet. */
+  creditRest(): number {
+    const fresh = this.bytes - this.#credited;
+    if (fresh <= 0) return 0;
+    this.#credited = this.bytes;
+    return fresh;
   }
 }
