@@ -4,7 +4,8 @@ import { createServer as createHttp2Server, type Http2Server, type Http2Session 
 import type { AddressInfo, Socket } from "node:net";
 import { Code, ConnectError, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { DemoService } from "../../src/gen/manifold/demo/v1/demo_pb.ts";
+import { addReflection } from "../../src/cli/demo/reflection.ts";
+import { DemoService, file_manifold_demo_v1_demo } from "../../src/gen/manifold/demo/v1/demo_pb.ts";
 
 /** What a server of the demo service has seen. */
 export interface DemoLog {
@@ -74,7 +75,11 @@ export interface DemoServer {
 /** Starts a server on loopback, over cleartext HTTP/2 (prior knowledge) or HTTP/1.1. */
 export async function startDemo(http: "2" | "1.1" = "2", endpoint = "upstream"): Promise<DemoServer> {
   const log = newLog();
-  const handler = connectNodeAdapter({ routes: demoRoutes(endpoint, log) });
+  const routes = (router: ConnectRouter) => {
+    demoRoutes(endpoint, log)(router);
+    addReflection(router, [file_manifold_demo_v1_demo]);
+  };
+  const handler = connectNodeAdapter({ routes });
   const server: Server | Http2Server = http === "2" ? createHttp2Server(handler) : createHttp1Server(handler);
   const open = new Set<Socket | Http2Session>();
   for (const event of ["session", "connection"]) {
