@@ -1,4 +1,6 @@
 /** Call: one inbound RPC, as a director sees it. */
+
+import { Code, ConnectError } from "@connectrpc/connect";
 import { Field, FieldKind, valueOf } from "./http2/field.ts";
 import { turn } from "./http2/turn.ts";
 import type { ConnectGet } from "./wire/connect-get.ts";
@@ -6,7 +8,6 @@ import type { Framing } from "./wire/content-type.ts";
 import { checkConnectVersion, detectProtocol, splitQuery } from "./wire/detect.ts";
 import { type MethodPath, parsePath } from "./wire/path.ts";
 import { parseConnectTimeout, parseGrpcTimeout } from "./wire/timeout.ts";
-import { Code, ConnectError } from "@connectrpc/connect";
 
 /** Who calls: the other end of the downstream connection. */
 export interface Peer {
