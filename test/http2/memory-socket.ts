@@ -26,6 +26,8 @@ export class MemorySocket extends EventEmitter implements ByteSocket {
   /** `end` was called. */
   ended = false;
   paused = false;
+  /** All that has arrived here. */
+  readonly received: Buffer[] = [];
   #queue: Written[] = [];
   #arrived: Uint8Array[] = [];
   #corked = false;
@@ -126,8 +128,9 @@ export class MemorySocket extends EventEmitter implements ByteSocket {
     while (!this.paused && !this.destroyed) {
       const chunk = this.#arrived.shift();
       if (chunk === undefined) return;
-      // a buffer of its own, as a real socket gives: the connection may keep it
-      this.emit("data", Buffer.from(new Uint8Array(chunk).buffer));
+      const bytes = Buffer.from(new Uint8Array(chunk).buffer); // of its own, as from a real socket: it may be kept
+      this.received.push(bytes);
+      this.emit("data", bytes);
     }
   }
 
