@@ -5,6 +5,7 @@ import { Deadlines } from "./deadlines.ts";
 import type { StreamListener } from "./http2/api.ts";
 import type { Field } from "./http2/field.ts";
 import type { Http2Stream } from "./http2/stream.ts";
+import { startTurn } from "./http2/turn.ts";
 import type { CallRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
 import { answerHttp, discardRest, statusFields } from "./refuse.ts";
@@ -40,13 +41,17 @@ export interface InboundListener extends StreamListener {
 
 /** Creates a proxy. It holds no sockets: `serve` gives it listeners, and upstreams dial for themselves. */
 export function createProxy({ director, onCall, log }: ProxyOptions): Proxy {
-  const context: RelayContext = { deadlines: new Deadlines(), onCall };
+  const context: RelayContext = { deadlines: new Deadlines(), onCall: onCall && contained(onCall, log) };
 
   function direct(call: InboundCall, relay: Relay): void {
     const destination = director(call);
-    if (destination instanceof Promise)
-      destination.then((decided) => go(relay, decided)).catch(refuseWith(call, relay));
-    else go(relay, destination);
+    if (!(destination instanceof Promise)) return go(relay, destination);
+    destination
+      .then((decided) => {
+        startTurn(); // time has passed: the caller's deadline has less left
+        go(relay, decided);
+      })
+      .catch(refuseWith(call, relay));
   }
 
   /** The one catch: a refusal of the director is the caller's to know, anything else is ours alone. */
@@ -86,6 +91,17 @@ function go(relay: Relay, destination: Destination): void {
     default:
       throw new TypeError(`director returned mode "${(destination as { mode: unknown }).mode}"`);
   }
+}
+
+/** What a user's callback throws is logged: it would end the connection, or from a timer the process, that it was called for. */
+function contained(onCall: (record: CallRecord) => void, log: Log | undefined): (record: CallRecord) => void {
+  return (record) => {
+    try {
+      onCall(record);
+    } catch (error) {
+      log?.error({ path: record.call.path, error: errorText(error) }, "onCall failed");
+    }
+  };
 }
 
 function errorText(error: unknown): string {

@@ -26,8 +26,6 @@ export class MemorySocket extends EventEmitter implements ByteSocket {
   /** `end` was called. */
   ended = false;
   paused = false;
-  /** All that has arrived here. */
-  readonly received: Buffer[] = [];
   #queue: Written[] = [];
   #arrived: Uint8Array[] = [];
   #corked = false;
@@ -128,9 +126,7 @@ export class MemorySocket extends EventEmitter implements ByteSocket {
     while (!this.paused && !this.destroyed) {
       const chunk = this.#arrived.shift();
       if (chunk === undefined) return;
-      const bytes = Buffer.from(new Uint8Array(chunk).buffer); // of its own, as from a real socket: it may be kept
-      this.received.push(bytes);
-      this.emit("data", bytes);
+      this.emit("data", Buffer.from(new Uint8Array(chunk).buffer)); // of its own, as from a real socket: it may be kept
     }
   }
 

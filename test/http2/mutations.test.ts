@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ByteSocket } from "../../src/http2/api.ts";
 import { Http2Connection } from "../../src/http2/connection.ts";
 import { ErrorCode } from "../../src/http2/errors.ts";
-import { settle } from "./memory-socket.ts";
+import { settle, socketPair } from "./memory-socket.ts";
 import { ask, startPair } from "./raw-peer.ts";
 import { ConnectionRecorder, fieldsOf, ok, request, type StreamRecorder } from "./recorder.ts";
 
@@ -47,7 +47,11 @@ describe("receive() of a mutated connection", () => {
 
 /** Bytes of both sides of a connection with a bit of everything in it. */
 async function record(): Promise<{ client: Buffer; server: Buffer }> {
-  const { client, server, serverOwner, near, far } = await startPair({ connectionWindowSize: 70_000 });
+  const [near, far] = socketPair();
+  const sent: { client: Buffer[]; server: Buffer[] } = { client: [], server: [] };
+  far.on("data", (chunk: Buffer) => sent.client.push(chunk));
+  near.on("data", (chunk: Buffer) => sent.server.push(chunk));
+  const { client, server, serverOwner } = await startPair({ connectionWindowSize: 70_000 }, [near, far]);
   serverOwner.onStream = answer;
   const recorders = Array.from({ length: 6 }, (_, at) =>
     ask(client, at === 0, [...request, [`x-${at}`, "some value"]]),
@@ -58,12 +62,12 @@ async function record(): Promise<{ client: Buffer; server: Buffer }> {
     if (at % 2 === 1) stream.sendHeaders(fieldsOf([["x-trailer", "value"]]), true);
   }
   await settle();
-  ask(client, true, [...request, ["x-long", "long ".repeat(4_000)]]);
+  ask(client, true, [...request, ["x-long", "~".repeat(16_500)]]);
   await settle();
   server.shutdown();
   await settle();
   expect(client.closed && server.closed).toBe(true);
-  return { client: Buffer.concat(far.received), server: Buffer.concat(near.received) };
+  return { client: Buffer.concat(sent.client), server: Buffer.concat(sent.server) };
 }
 
 function answer({ stream }: StreamRecorder): void {
