@@ -89,7 +89,7 @@ export class InboundCall implements Call {
 
   /**
    * @throws HttpRefusal 404, 405 or 415 for what isn't an RPC
-   * @throws ConnectError `unimplemented` for a path that names no method, `invalid_argument` for a bad grpc-timeout
+   * @throws ConnectError `unimplemented` for a path that names no method, `invalid_argument` for a bad grpc-timeout, or two
    */
   constructor(fields: readonly Field[], origin: Origin) {
     let path: Field | undefined;
@@ -98,12 +98,16 @@ export class InboundCall implements Call {
     let host: Field | undefined;
     let contentType: string | undefined;
     let timeout: Field | undefined;
+    let twoTimeouts = false;
     for (let i = 0; i < fields.length; i++) {
       const field = fields[i]!;
       const { kind } = field;
       if (kind === FieldKind.regular) {
         if (field.name === "content-type") contentType = field.value;
-        else if (field.name === "grpc-timeout") timeout = field;
+        else if (field.name === "grpc-timeout") {
+          if (timeout !== undefined) twoTimeouts = true;
+          timeout = field;
+        }
       } else if (kind === FieldKind.path) path = field;
       else if (kind === FieldKind.method) method = field.value;
       else if (kind === FieldKind.authority) authority = field;
@@ -122,6 +126,7 @@ export class InboundCall implements Call {
     if (method !== "POST") throw wrongMethod(method);
     if (parts === undefined) throw new ConnectError(`no method at path "${this.path}"`, Code.Unimplemented);
     this.#parts = parts;
+    if (twoTimeouts) throw new ConnectError("more than one grpc-timeout", Code.InvalidArgument);
     this.timeoutMs = parseGrpcTimeout(timeout?.value);
   }
 

@@ -3,7 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { HttpRefusal, InboundCall, type Origin } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { StreamListener } from "./http2/api.ts";
-import type { Field } from "./http2/field.ts";
+import { type Field, valueOf } from "./http2/field.ts";
 import type { Http2Stream } from "./http2/stream.ts";
 import { startTurn } from "./http2/turn.ts";
 import type { CallRecord } from "./observe/call-record.ts";
@@ -69,7 +69,7 @@ export function createProxy({ director, onCall, log }: ProxyOptions): Proxy {
       try {
         call = new InboundCall(fields, origin);
       } catch (error) {
-        if (error instanceof HttpRefusal) answerHttp(stream, error);
+        if (error instanceof HttpRefusal) answerHttp(stream, error, valueOf(fields, ":method") === "HEAD");
         else stream.sendHeaders(statusFields(ConnectError.from(error), "application/grpc"), true);
         return discardRest(stream);
       }

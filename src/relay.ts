@@ -3,7 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
 import type { InboundCall } from "./call.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
-import { forwardFields } from "./forward.ts";
+import { checkRewrite, forwardFields } from "./forward.ts";
 import type { ResetCause, StreamListener } from "./http2/api.ts";
 import { type BodyRange, keepRange } from "./http2/body.ts";
 import type { Http2Connection } from "./http2/connection.ts";
@@ -66,9 +66,14 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     if (call.timeoutMs !== undefined) context.deadlines.add(this, call.startedAt + call.timeoutMs);
   }
 
-  /** Sends the call on its way. */
+  /**
+   * Sends the call on its way.
+   *
+   * @throws TypeError if the destination's rewrite can't be sent
+   */
   start(destination: OneToOne): void {
     if (this.#over) return;
+    checkRewrite(destination.rewrite);
     this.#destination = destination;
     const { timeoutMs } = destination;
     if (timeoutMs !== undefined && this.#call.startedAt + timeoutMs < this.deadline) {

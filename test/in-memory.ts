@@ -30,9 +30,10 @@ export const okTrailers: Pairs = [["grpc-status", "0"]];
 
 export const origin: Origin = { peer: { address: "192.0.2.1", port: 40_000 }, secure: false };
 
-/** The request's headers with some replaced or added, at the end. */
-export function requestWith(...pairs: Pairs): Pairs {
-  return [...grpcRequest.filter(([name]) => !pairs.some(([other]) => other === name)), ...pairs];
+/** The request's headers, some replaced in their places, others added at the end. */
+export function requestWith(...pairs: [name: string, value: string][]): Pairs {
+  const replaced = grpcRequest.map((own) => pairs.find(([name]) => name === own[0]) ?? own);
+  return [...replaced, ...pairs.filter(([name]) => !grpcRequest.some(([own]) => own === name))];
 }
 
 /** One endpoint: a connection of the proxy, and the server at its other end. */
