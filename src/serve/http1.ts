@@ -18,6 +18,9 @@ const requestLine = /^[!-~]+ [!-~]+ HTTP\/1\.\d\r?\n/;
 /** Bytes in which the request line must end. */
 const maxRequestLine = 8 << 10;
 
+/** Milliseconds for a client to read the answer and to close, before the socket is destroyed. */
+const lingerMs = 1_000;
+
 /**
  * Answers an HTTP/1.1 request with 505; what isn't one is closed without a word.
  *
@@ -26,10 +29,11 @@ const maxRequestLine = 8 << 10;
  */
 export function refuseHttp1(socket: Socket, head: Uint8Array, timeoutMs: number): void {
   let line = Buffer.from(head).toString("latin1");
-  const timer = setTimeout(() => socket.destroy(), timeoutMs);
+  let timer = setTimeout(() => socket.destroy(), timeoutMs);
   const look = () => {
     if (!line.includes("\n") && line.length < maxRequestLine) return;
     clearTimeout(timer);
+    timer = setTimeout(() => socket.destroy(), lingerMs);
     socket.off("data", onData);
     socket.resume();
     if (requestLine.test(line)) socket.end(versionNotSupported);

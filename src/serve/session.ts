@@ -2,11 +2,12 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { ConnectError } from "@connectrpc/connect";
-import type { Origin, PeerCertificate } from "../call.ts";
+import type { Origin } from "../call.ts";
 import { Http2Connection } from "../http2/connection.ts";
 import type { Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { InboundListener, Proxy } from "../proxy.ts";
+import { certificateOf } from "./certificate.ts";
 
 export interface SessionOptions {
   readonly proxy: Proxy;
@@ -55,17 +56,5 @@ function originOf(socket: Socket, secure: boolean): Origin {
       port: socket.remotePort ?? 0,
       ...(certificate === undefined ? {} : { certificate }),
     },
-  };
-}
-
-/** The certificate that the handshake has verified, or undefined where the client showed none. */
-function certificateOf(socket: TLSSocket): PeerCertificate | undefined {
-  const certificate = socket.getPeerCertificate?.();
-  if (!certificate || Object.keys(certificate).length === 0) return undefined;
-  const commonName = certificate.subject?.CN;
-  return {
-    subject: (Array.isArray(commonName) ? commonName[0] : commonName) ?? "",
-    alternativeNames: certificate.subjectaltname?.split(", ") ?? [],
-    fingerprint256: certificate.fingerprint256 ?? "",
   };
 }
