@@ -129,7 +129,7 @@ describe("what isn't HTTP/2", () => {
     "GET / HTTP/1.1\n",
   ])("is answered with 505 and closed, if it is HTTP/1: %j", async (text) => {
     const answer = await answerTo(dial(await start()), text);
-    expect(answer).toMatch(/^HTTP\/1\.1 505 [^]*\r\nconnection: close\r\n\r\nHTTP\/1\.1 is not served here/);
+    expect(answer).toMatch(/^HTTP\/1\.1 505 [\s\S]*\r\nconnection: close\r\n\r\nHTTP\/1\.1 is not served here/);
     const [head, body] = answer.split("\r\n\r\n");
     expect(head).toContain(`content-length: ${body!.length}`);
   });
