@@ -87,12 +87,14 @@ function idle(name: string, title: string, connections: number, streams: number)
       const args = ["idle", "--addr", `127.0.0.1:${target.port}`, "--connections", connections, "--streams", streams];
       const client = spawn(goProgram(root, "load"), args.map(String), { stdio: ["pipe", "pipe", "inherit"] });
       const exit = once(client, "exit");
+      const tooLong = setTimeout(() => client.kill("SIGKILL"), 60_000);
       try {
         const [output] = await Promise.race([once(client.stdout, "data"), exit.then(() => [""])]);
         if (String(output).trim() !== "open") throw new Error(`${name}: could not open all of them`);
         await sleep(2000);
         return { rss: treeRssMiB(target.pid), start: atStart };
       } finally {
+        clearTimeout(tooLong);
         client.stdin.end();
         const killer = setTimeout(() => client.kill("SIGKILL"), 5000);
         await exit;

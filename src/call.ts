@@ -126,6 +126,7 @@ export class InboundCall implements Call {
       if (parts === undefined || (query !== undefined && type.get === undefined)) {
         throw new ConnectError(`no method at path "${head.path.value}"`, Code.Unimplemented);
       }
+      if (head.twoTimeouts) throw new ConnectError("more than one deadline", Code.InvalidArgument);
       if (this.protocol === "connect") checkConnectVersion(head.connectProtocolVersion);
       const timeout = this.timeoutField?.value;
       this.timeoutMs = this.protocol === "connect" ? parseConnectTimeout(timeout) : parseGrpcTimeout(timeout);
@@ -184,6 +185,8 @@ interface Head {
   grpcTimeout: Field | undefined;
   connectTimeout: Field | undefined;
   connectProtocolVersion: string | undefined;
+  /** One of the two headers for a deadline came twice. */
+  twoTimeouts: boolean;
 }
 
 function readHead(fields: readonly Field[]): Head {
@@ -195,14 +198,20 @@ function readHead(fields: readonly Field[]): Head {
     grpcTimeout: undefined,
     connectTimeout: undefined,
     connectProtocolVersion: undefined,
+    twoTimeouts: false,
   };
   for (let i = 0; i < fields.length; i++) {
     const field = fields[i]!;
     const { kind, name } = field;
     if (kind === FieldKind.regular) {
       if (name === "content-type") head.contentType = field.value;
-      else if (name === "grpc-timeout") head.grpcTimeout = field;
-      else if (name === "connect-timeout-ms") head.connectTimeout = field;
+      else if (name === "grpc-timeout") {
+        if (head.grpcTimeout !== undefined) head.twoTimeouts = true;
+        head.grpcTimeout = field;
+      } else if (name === "connect-timeout-ms") {
+        if (head.connectTimeout !== undefined) head.twoTimeouts = true;
+        head.connectTimeout = field;
+      }
       else if (name === "connect-protocol-version") head.connectProtocolVersion = field.value;
     } else if (kind === FieldKind.path) head.path = field;
     else if (kind === FieldKind.method) head.method = field.value;

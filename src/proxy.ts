@@ -4,6 +4,7 @@ import { HttpRefusal, InboundCall, type Origin } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { HttpStream, StreamListener } from "./http2/api.ts";
 import type { Field } from "./http2/field.ts";
+import { startTurn } from "./http2/turn.ts";
 import type { CallRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
 import { callerOf } from "./own-call.ts";
@@ -46,14 +47,18 @@ export function createProxy({ director, onCall, log, serveHttp }: ProxyOptions):
     deadlines: new Deadlines(),
     kinds: new MethodKinds(),
     schemaOf: schemasOf((upstream) => callerOf(upstream, context)),
-    onCall,
+    onCall: onCall && contained(onCall, log),
   };
 
   function direct(call: InboundCall, relay: Relay): void {
     const destination = director(call);
-    if (destination instanceof Promise)
-      destination.then((decided) => go(relay, decided)).catch(refuseWith(call, relay));
-    else go(relay, destination);
+    if (!(destination instanceof Promise)) return go(relay, destination);
+    destination
+      .then((decided) => {
+        startTurn(); // time has passed: the caller's deadline has less left
+        go(relay, decided);
+      })
+      .catch(refuseWith(call, relay));
   }
 
   /** The one catch: a refusal of the director is the caller's to know, anything else is ours alone. */
@@ -74,7 +79,7 @@ export function createProxy({ director, onCall, log, serveHttp }: ProxyOptions):
         if (!(error instanceof HttpRefusal)) throw error;
         const request = httpRequest(fields);
         const answer = serveHttp && askForAnswer(serveHttp, request, log);
-        if (answer === undefined) answerHttp(stream, error);
+        if (answer === undefined) answerHttp(stream, error, request.method === "HEAD");
         else sendAnswer(stream, request.method, answer);
         return discardRest(stream);
       }
@@ -109,6 +114,17 @@ function go(relay: Relay, destination: Destination): void {
     default:
       throw new TypeError(`director returned mode "${(destination as { mode: unknown }).mode}"`);
   }
+}
+
+/** What a user's callback throws is logged: it would end the connection, or from a timer the process, that it was called for. */
+function contained(onCall: (record: CallRecord) => void, log: Log | undefined): (record: CallRecord) => void {
+  return (record) => {
+    try {
+      onCall(record);
+    } catch (error) {
+      log?.error({ path: record.call.path, error: errorText(error) }, "onCall failed");
+    }
+  };
 }
 
 function errorText(error: unknown): string {

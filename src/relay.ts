@@ -4,7 +4,7 @@ import { Attempt, type AttemptOwner } from "./attempt.ts";
 import { Bridge, type BridgeContext } from "./bridge.ts";
 import type { InboundCall } from "./call.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
-import { forwardFields } from "./forward.ts";
+import { checkRewrite, forwardFields } from "./forward.ts";
 import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import { type Field, valueOf } from "./http2/field.ts";
@@ -59,9 +59,14 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     if (call.timeoutMs !== undefined) context.deadlines.add(this, call.startedAt + call.timeoutMs);
   }
 
-  /** Sends the call on its way. */
+  /**
+   * Sends the call on its way.
+   *
+   * @throws TypeError if the destination's rewrite can't be sent
+   */
   start(destination: OneToOne): void {
     if (this.#over) return;
+    checkRewrite(destination.rewrite);
     this.#destination = destination;
     const { timeoutMs, upstream } = destination;
     if (timeoutMs !== undefined && this.#call.startedAt + timeoutMs < this.deadline) {

@@ -15,18 +15,20 @@ const ranks: Record<string, number> = {
   http1: 1,
   wire: 1, // header fields are HTTP's
   compress: 2,
-  schema: 3,
-  protocol: 4,
   call: 2,
-  upstream: 3,
-  route: 4, // a rule names the upstream that calls go to
-  steps: 5,
-  proxy: 6,
-  observe: 7,
-  serve: 7,
-  config: 8,
-  cli: 9,
-  index: 9,
+  schema: 3,
+  protocol: 5, // its layers open streams on connections of upstream/
+  universal: 4,
+  upstream: 4,
+  route: 5, // a rule names the upstream that calls go to
+  local: 5,
+  steps: 6,
+  proxy: 7,
+  observe: 8,
+  serve: 8,
+  config: 9,
+  cli: 10,
+  index: 10,
 };
 
 /** Types that every part above http2/ and wire/ may name: what a call leaves behind, and how a line is logged. */

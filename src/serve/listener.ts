@@ -90,8 +90,14 @@ export async function listen(proxy: Proxy, options: ListenerOptions, log: Log | 
     return session;
   }
 
-  const server = options.tls === undefined ? createTcpServer(accept) : tlsServer(options.tls, accept, log);
+  const server =
+    options.tls === undefined
+      ? createTcpServer(accept)
+      : tlsServer(options.tls, { accept, handshakeTimeout: prefaceTimeoutMs, log });
   await bind(server, host, port);
+  server.on("error", (error) =>
+    log?.warn({ address: options.address, error: error.message }, "connection not accepted"),
+  );
   const bound = server.address() as { address: string; port: number };
   return {
     bound: { address: bound.address, port: bound.port, secure },
@@ -114,10 +120,16 @@ export async function listen(proxy: Proxy, options: ListenerOptions, log: Log | 
   };
 }
 
+interface TlsServerOptions {
+  readonly accept: (socket: Socket) => void;
+  /** Milliseconds. */
+  readonly handshakeTimeout: number;
+  readonly log: Log | undefined;
+}
+
 function tlsServer(
   { cert, key, clientCa }: ListenerTls,
-  accept: (socket: Socket) => void,
-  log: Log | undefined,
+  { accept, handshakeTimeout, log }: TlsServerOptions,
 ): NetServer {
   const server = createTlsServer(
     {
@@ -125,6 +137,7 @@ function tlsServer(
       key,
       ALPNProtocols: ["h2", "http/1.1"],
       minVersion: "TLSv1.2", // RFC 9113 section 9.2
+      handshakeTimeout,
       ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
     },
     accept,

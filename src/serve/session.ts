@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { ConnectError } from "@connectrpc/connect";
-import type { Origin, PeerCertificate } from "../call.ts";
+import type { Origin } from "../call.ts";
 import { Http1Connection } from "../http1/connection.ts";
 import type { Http1Settings } from "../http1/settings.ts";
 import type { ConnectionListener } from "../http2/api.ts";
@@ -13,6 +13,7 @@ import type { Proxy } from "../proxy.ts";
 import { discardRest } from "../refuse.ts";
 import type { Cors } from "./cors.ts";
 import { corsLayer } from "./cors-layer.ts";
+import { certificateOf } from "./certificate.ts";
 
 export interface SessionOptions {
   readonly proxy: Proxy;
@@ -73,17 +74,5 @@ function originOf(socket: Socket, secure: boolean): Origin {
       port: socket.remotePort ?? 0,
       ...(certificate === undefined ? {} : { certificate }),
     },
-  };
-}
-
-/** The certificate that the handshake has verified, or undefined where the client showed none. */
-function certificateOf(socket: TLSSocket): PeerCertificate | undefined {
-  const certificate = socket.getPeerCertificate?.();
-  if (!certificate || Object.keys(certificate).length === 0) return undefined;
-  const commonName = certificate.subject?.CN;
-  return {
-    subject: (Array.isArray(commonName) ? commonName[0] : commonName) ?? "",
-    alternativeNames: certificate.subjectaltname?.split(", ") ?? [],
-    fingerprint256: certificate.fingerprint256 ?? "",
   };
 }

@@ -31,6 +31,8 @@ const isWeb = (transport: string) => transport.startsWith("connect-web");
 
 describe.each(hosts.map((host) => [host.name, host] as const))("mounted in %s", (_name, host) => {
   const absent = isAbsent(host);
+  if (host.deafUntilAnswer !== undefined)
+    console.warn(`hang-ups before an answer are not tested: ${host.deafUntilAnswer}`);
   let upstream: DemoServer;
   let running: RunningHost;
   beforeAll(async () => {
@@ -82,21 +84,25 @@ describe.each(hosts.map((host) => [host.name, host] as const))("mounted in %s", 
       expect(yieldedAt[0]).toBeLessThan(4);
     });
 
-    test("an end when the caller goes away, told to the upstream", async () => {
+    testIf(host.deafUntilAnswer === undefined)("an end when the caller goes away before an answer", async () => {
       const client = createClient(DemoService, create(running.url));
-      const unary = new AbortController();
-      const pending = client.greet({ name: "slow" }, { signal: unary.signal });
+      const abort = new AbortController();
+      const pending = client.greet({ name: "slow" }, { signal: abort.signal });
       await until("the call", () => upstream.log.calls.length === 1);
-      unary.abort();
+      abort.abort();
       await expect(pending).rejects.toMatchObject({ code: Code.Canceled });
       await until("the upstream to know", () => upstream.log.aborted.length === 1);
-      const streaming = new AbortController();
+    });
+
+    test("an end when the caller goes away in the middle of a stream", async () => {
+      const client = createClient(DemoService, create(running.url));
+      const abort = new AbortController();
       const replies = client
-        .countDown({ from: 1000, intervalMs: 20 }, { signal: streaming.signal })
+        .countDown({ from: 1000, intervalMs: 20 }, { signal: abort.signal })
         [Symbol.asyncIterator]();
       await replies.next();
-      streaming.abort();
-      await until("the upstream to know", () => upstream.log.aborted.length === 2);
+      abort.abort();
+      await until("the upstream to know", () => upstream.log.aborted.length === 1);
     });
 
     test("deadlines", async () => {

@@ -14,9 +14,14 @@ export interface Host {
   /** Calls of gRPC go through. */
   readonly grpc: boolean;
   readonly env?: Record<string, string>;
+  /** Why callers that hang up before an answer are noticed late, or not by this host. */
+  readonly deafUntilAnswer?: string;
   /** A path that the host itself answers. */
   readonly own?: string;
 }
+
+/** Seen with a server of nothing but Deno.serve, on Deno 2.9. */
+const deafUntilAnswer = "Deno.serve looks for a hang-up only if the request's body came in one packet with its head";
 
 export const hosts: readonly Host[] = [
   { name: "connect-node", file: "connect-node.js", runtime: "node", http: "2", path: "", grpc: true },
@@ -38,7 +43,7 @@ export const hosts: readonly Host[] = [
   },
   { name: "Hono", file: "hono.js", runtime: "node", http: "1.1", path: "/api", grpc: false, own: "/hello" },
   { name: "Bun.serve", file: "bun.js", runtime: "bun", http: "1.1", path: "", grpc: false },
-  { name: "Deno.serve", file: "deno.js", runtime: "deno", http: "1.1", path: "", grpc: false },
+  { name: "Deno.serve", file: "deno.js", runtime: "deno", http: "1.1", path: "", grpc: false, deafUntilAnswer },
   { name: "Deno.serve over HTTP/2", file: "deno.js", runtime: "deno", http: "2", path: "", grpc: false },
 ];
 
