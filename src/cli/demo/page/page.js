@@ -15,6 +15,8 @@ let calls = 0;
 let streaming;
 
 for (const name of ["demo-1", "demo-2", "demo-3"]) server(name);
+const [{ nextHopProtocol }] = performance.getEntriesByType("navigation");
+$("version").textContent = nextHopProtocol === "h2" ? "HTTP/2" : "HTTP/1.1";
 
 $("greet").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -38,6 +40,8 @@ $("countDown").addEventListener("submit", async (event) => {
   if (streaming === own) $("cancel").disabled = true;
 });
 
+$("fail").addEventListener("click", () => run("CountDown", methods.countDown, { from: 0, intervalMs: 0 }));
+
 $("cancel").addEventListener("click", () => streaming.abort());
 
 $("clear").addEventListener("click", () => {
@@ -56,20 +60,22 @@ async function run(name, method, message, signal) {
   const row = addRow(name, protocol);
   const replies = [];
   const startedAt = performance.now();
+  const onHead = (headers) => {
+    const name = headers.get("x-endpoint");
+    if (name === null) return; // Manifold's own answer
+    row.server.textContent = name;
+    count(name, server(name).calls + 1);
+    mark(name);
+  };
   const onMessage = (reply) => {
-    if (replies.length === 0) {
-      row.first.textContent = duration(performance.now() - startedAt);
-      row.server.textContent = reply.endpoint;
-      count(reply.endpoint, server(reply.endpoint).calls + 1);
-      mark(reply.endpoint);
-    }
+    if (replies.length === 0) row.first.textContent = duration(performance.now() - startedAt);
     replies.push(reply.greeting ?? reply.number);
     row.reply.textContent = shorten(replies);
   };
   let status = "ok";
   let why = "";
   try {
-    await call(protocol, method, message, { timeoutMs, signal, onMessage });
+    await call(protocol, method, message, { timeoutMs, signal, onHead, onMessage });
   } catch (error) {
     [status, why] = describe(error, signal);
   }
@@ -123,9 +129,13 @@ function showTable(shown) {
 function server(name) {
   if (!servers.has(name)) {
     const element = document.createElement("li");
+    const calls = document.createElement("span");
     const number = document.createElement("b");
+    const unit = document.createElement("small");
     number.textContent = "0";
-    element.append(name, number);
+    unit.textContent = " calls";
+    calls.append(number, unit);
+    element.append(name, calls);
     $("servers").append(element);
     servers.set(name, { element, number, calls: 0 });
   }

@@ -40,15 +40,16 @@ export const methods = {
  * @param protocol "connect" or "grpc_web"
  * @param method one of `methods`
  * @param message the request, a plain object
- * @param options `timeoutMs` for a deadline, `signal` to cancel, `onMessage` told each reply as it comes
+ * @param options `timeoutMs` for a deadline, `signal` to cancel; `onHead` is told the response's headers, `onMessage` each reply as
+ *   it comes
  */
-export async function call(protocol, method, message, { timeoutMs, signal, onMessage }) {
+export async function call(protocol, method, message, options) {
   const speak = protocol === "grpc_web" ? grpcWeb : method.streams ? connectStream : connectUnary;
-  await speak(method, message, { timeoutMs, signal, onMessage });
+  await speak(method, message, options);
 }
 
 /** Connect, unary: a POST of JSON, answered by JSON; an error is an HTTP status and JSON. */
-async function connectUnary(method, message, { timeoutMs, signal, onMessage }) {
+async function connectUnary(method, message, { timeoutMs, signal, onHead, onMessage }) {
   const response = await fetch(method.path, {
     method: "POST",
     headers: {
@@ -59,12 +60,13 @@ async function connectUnary(method, message, { timeoutMs, signal, onMessage }) {
     body: JSON.stringify(message),
     signal,
   });
+  onHead(response.headers);
   if (!response.ok) throw await connectError(response);
   onMessage(await response.json());
 }
 
 /** Connect, streaming: JSON in envelopes; the last, with flag 2, has the error if there is one. */
-async function connectStream(method, message, { timeoutMs, signal, onMessage }) {
+async function connectStream(method, message, { timeoutMs, signal, onHead, onMessage }) {
   const response = await fetch(method.path, {
     method: "POST",
     headers: {
@@ -75,6 +77,7 @@ async function connectStream(method, message, { timeoutMs, signal, onMessage }) 
     body: envelope(utf8.encode(JSON.stringify(message))),
     signal,
   });
+  onHead(response.headers);
   if (!response.ok) throw await connectError(response);
   for await (const { flags, payload } of envelopes(response.body)) {
     const value = JSON.parse(text.decode(payload));
@@ -95,7 +98,7 @@ async function connectError(response) {
 }
 
 /** gRPC-Web: protobuf in envelopes; the one with flag 0x80 has the trailers, unless they are in the head. */
-async function grpcWeb(method, message, { timeoutMs, signal, onMessage }) {
+async function grpcWeb(method, message, { timeoutMs, signal, onHead, onMessage }) {
   const response = await fetch(method.path, {
     method: "POST",
     headers: {
@@ -106,6 +109,7 @@ async function grpcWeb(method, message, { timeoutMs, signal, onMessage }) {
     body: envelope(encode(method.request, message)),
     signal,
   });
+  onHead(response.headers);
   if (!response.ok) throw new RpcError("unknown", `HTTP ${response.status}: ${(await response.text()).trim()}`);
   let trailers = response.headers;
   for await (const { flags, payload } of envelopes(response.body)) {
