@@ -154,8 +154,7 @@ export class RequestParser {
       case State.chunkSize:
         return this.#onChunkSize(bytes, start, stop);
       case State.chunkEnd:
-        if (start < stop) throw badRequest("chunk longer than its size");
-        return this.#begin(State.chunkSize, this.#chunkSizeLimit());
+        return this.#begin(State.chunkSize, this.#chunkSizeLimit()); // its limit lets nothing pass but CRLF
       default:
         if (start === stop) return this.#onTrailersEnd();
         this.#countField(lf + 1 - start);

@@ -388,7 +388,7 @@ describe("chunks (section 7.1)", () => {
     ["0\r\nX-T: 1\r\nGrpc-Status: 0\r\n\r\n", "", ["x-t: 1", "grpc-status: 0"]],
     ["1\r\na\r\n0\r\nConnection: x\r\nTE: y\r\nExpect: 100-continue\r\nX-T:\r\n\r\n", "a", ["x-t: "]],
   ])("%j are read", (chunks, body, trailers) => {
-    const { requests, refused } = withChunks(chunks + `GET /2 HTTP/1.1\r\n${host}\r\n`);
+    const { requests, refused } = withChunks(`${chunks}GET /2 HTTP/1.1\r\n${host}\r\n`);
     expect(refused).toBeUndefined();
     expect(requests[0]).toMatchObject({ body, trailers, isWhole: true });
     expect(requests[1]?.fields).toContain(":path: /2");
