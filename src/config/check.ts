@@ -189,7 +189,15 @@ export function warningsOf(source: Source, parts: Parts): Problem[] {
   const unused = parts.upstreams.filter(({ path }) => !used.has(String(path[1])));
   const all = parts.routes.findIndex(({ value }) => matchesAll(value));
   const unreached = all === -1 ? [] : parts.routes.slice(all + 1);
+  const refusedReflection = parts.upstreams.filter(
+    ({ value }) => value.http === "1.1" && value.schema === "reflection",
+  );
   return [
+    ...refusedReflection.map(({ path }) => {
+      const hint = "give { image: FILE }";
+      const message = "reflection is a bidirectional stream, which most servers refuse over HTTP/1.1";
+      return source.problem([...path, "schema"], message, { hint });
+    }),
     ...unused.map(({ path }) =>
       source.problem(path, `no route leads to upstream "${String(path[1])}"`, { part: "key" }),
     ),

@@ -600,10 +600,10 @@ module: gone.js
     }
   });
 
-  it("warns of upstreams without a route, and of routes that no call reaches", async () => {
+  it("warns of upstreams without a route, of routes that no call reaches, and of what servers refuse", async () => {
     const { warnings } = await load(`
 upstreams:
-  users: { endpoints: [http://10.0.0.1:50051] }
+  users: { endpoints: [http://10.0.0.1:50051], protocols: [connect], http: "1.1", schema: reflection }
   others: { endpoints: [http://10.0.0.2:50051] }
 routes:
   - to: users
@@ -612,6 +612,10 @@ routes:
 `);
     expect(`\n${warnings}\n`).toMatchInlineSnapshot(`
       "
+      manifold.yaml:3:91: reflection is a bidirectional stream, which most servers refuse over HTTP/1.1
+        3 |   users: { endpoints: [http://10.0.0.1:50051], protocols: [connect], http: "1.1", schema: reflection }
+          |                                                                                           ^^^^^^^^^^ give { image: FILE }
+
       manifold.yaml:4:3: no route leads to upstream "others"
         4 |   others: { endpoints: [http://10.0.0.2:50051] }
           |   ^^^^^^
