@@ -19,7 +19,7 @@ function readAll(memo: LineMemo<string>, lines: readonly string[]): string[] {
 describe("LineMemo", () => {
   it("finds the lines of the first request when they come again, in any order", () => {
     const memo = new LineMemo<string>(48);
-    const lines = Array.from({ length: 20 }, (_, at) => `x-${at}: value`);
+    const lines = Array.from({ length: 20 }, (_, at) => `x-${at}: value-${at}`);
     expect(readAll(memo, lines)).toEqual([]);
     expect(readAll(memo, lines)).toEqual(lines);
     expect(readAll(memo, [...lines].reverse())).toEqual([...lines].reverse());
