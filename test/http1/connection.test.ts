@@ -180,12 +180,12 @@ describe("Expect: 100-continue (RFC 9110 section 10.1.1)", () => {
 });
 
 describe("a response before the request's end", () => {
-  it("keeps the connection, if no more than 32 KiB follow", async () => {
+  it("keeps the connection, if no more than 256 KiB follow", async () => {
     const { socket, send, requests } = open();
     send(requestText("POST /1", [chunkedField]));
     requests[0]!.answer(413);
     expect(await socket.take()).toBe("HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n");
-    send(`7fff\r\n${"x".repeat(0x7fff)}\r\n0\r\n\r\n${requestText("GET /2")}`);
+    send(`3ffff\r\n${"x".repeat(0x3ffff)}\r\n0\r\n\r\n${requestText("GET /2")}`);
     expect(requests[0]!.reset).toBeUndefined();
     requests[1]!.answer(200);
     expect(await socket.take()).toBe(ok);
@@ -195,7 +195,7 @@ describe("a response before the request's end", () => {
     const { socket, send, requests } = open();
     send(requestText("POST /1", [chunkedField]));
     requests[0]!.answer(413);
-    send(`8001\r\n${"x".repeat(0x8001)}\r\n`);
+    send(`40001\r\n${"x".repeat(0x40001)}\r\n`);
     expect(await socket.take()).toMatch(/^HTTP\/1\.1 413/);
     expect(socket.state).toBe("ended");
     expect(requests[0]!.reset).toEqual({ code: ErrorCode.noError, cause: "connection" });
@@ -203,7 +203,7 @@ describe("a response before the request's end", () => {
 
   it("that is an error says that it closes, if it is known that more follow", async () => {
     const { socket, send, requests } = open();
-    send(requestText("POST /1", ["Content-Length: 40000"]));
+    send(requestText("POST /1", ["Content-Length: 300000"]));
     requests[0]!.answer(413);
     expect(await socket.take()).toBe(
       "HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
@@ -213,10 +213,10 @@ describe("a response before the request's end", () => {
 
   it("that isn't an error doesn't say so: it may last until all has come", async () => {
     const { socket, send, requests } = open();
-    send(requestText("POST /1", ["Content-Length: 40000"]));
+    send(requestText("POST /1", ["Content-Length: 300000"]));
     requests[0]!.head(200, false);
     expect(await socket.take()).toBe("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
-    send("x".repeat(40_000));
+    send("x".repeat(300_000));
     requests[0]!.end();
     await socket.take();
     expect(socket.state).toBe("open");
@@ -263,11 +263,22 @@ describe("a response before the request's end", () => {
     expect(socket).toMatchObject({ state: "ended", isPaused: false });
   });
 
-  it("ends with a reset in order, which is how a user says that it wants no more", async () => {
-    const { socket, send, requests, closes } = open();
+  it("isn't ended by NO_ERROR, by which a user only says that it wants no more: the peer may be about to be done", async () => {
+    const { socket, send, requests } = open();
     send(requestText("POST /1", [chunkedField]));
     requests[0]!.answer(413);
     requests[0]!.stream.reset(ErrorCode.noError);
+    expect(await socket.take()).toMatch(/^HTTP\/1\.1 413/);
+    send(`3\r\nabc\r\n0\r\n\r\n${requestText("GET /2")}`);
+    expect(requests).toHaveLength(2);
+    expect(socket.state).toBe("open");
+  });
+
+  it("ends with any other reset", async () => {
+    const { socket, send, requests, closes } = open();
+    send(requestText("POST /1", [chunkedField]));
+    requests[0]!.answer(413);
+    requests[0]!.stream.reset(ErrorCode.cancel);
     expect(await socket.take()).toMatch(/^HTTP\/1\.1 413/);
     expect(socket.state).toBe("ended");
     expect(closes).toEqual([undefined]);

@@ -68,6 +68,15 @@ describe("a request", () => {
     expect(requests[0]?.fields.slice(4)).toEqual(["x-a: a \t\xe9\xff b", "x-empty: ", "x-blank: "]);
   });
 
+  it("takes nothing over from the one before it", () => {
+    const first = `POST /1 HTTP/1.1\r\n${host}Connection: x-a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-T: 1\r\n\r\n`;
+    const second = `POST /2 HTTP/1.1\r\n${host}X-A: kept\r\nContent-Length: 3\r\n\r\nabc`;
+    const third = `POST /3 HTTP/1.1\r\n${host}Connection: x-b\r\nX-A: kept\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`;
+    for (const next of [second, third]) {
+      expect(readRequests(first + next).requests[1]).toEqual(readRequests(next).requests[0]);
+    }
+  });
+
   it("is read the same when its lines are known", () => {
     const one = `POST /a.S/M HTTP/1.1\r\n${host}X-A: 1\r\nX-B: long enough to be kept\r\nContent-Length: 2\r\n\r\nab`;
     const { requests, refused } = readRequests(one.repeat(4) + one.replace("X-A: 1\r\n", "").repeat(3) + one);
