@@ -1,6 +1,6 @@
 /** Exchange: one request and its response on an HTTP/1.1 connection, with the face of a stream. */
 import type { HttpStream, ResetCause, StreamListener } from "../http2/api.ts";
-import type { ErrorCode } from "../http2/errors.ts";
+import { ErrorCode } from "../http2/errors.ts";
 import type { Field } from "../http2/field.ts";
 import type { Output } from "../http2/output.ts";
 import { turn } from "../http2/turn.ts";
@@ -149,8 +149,10 @@ export class Exchange implements HttpStream {
     this.#owner.consumed();
   }
 
+  /** NO_ERROR behind a whole response asks the peer only to stop: here that has a bound of its own, `maxDrainedBytes`. */
   reset(code: ErrorCode): void {
-    if (!this.closed) this.#owner.resetExchange(this, code);
+    if (this.closed || (code === ErrorCode.noError && this.respondedAt > 0)) return;
+    this.#owner.resetExchange(this, code);
   }
 
   dropQueue(): void {
