@@ -102,14 +102,14 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     if (this.#over) return this.#discard(stop - start, end);
     const stream = this.#attempt?.stream;
     this.#body.add(bytes, start, stop, end);
-    if (stream === undefined) this.#bridge?.onHeld(this.#body);
+    if (stream === undefined) this.#bridge?.onHeld();
     else if (stream.sendData(bytes, start, stop, end)) this.requestSent(stop - start);
   }
 
   onTrailers(fields: Field[]): void {
     this.#body.ended = true;
     this.#body.trailers = fields;
-    if (this.#attempt === undefined) this.#bridge?.onHeld(this.#body);
+    if (this.#attempt === undefined) this.#bridge?.onHeld();
     else this.#attempt.stream.sendHeaders(fields, true);
   }
 
@@ -168,7 +168,17 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
       return this.fail(code, "upstream refused the stream", `refused by ${attempt.endpoint.address}`);
     }
     this.#attempt = undefined;
+    this.#body.rewind();
     this.#acquire(attempt.endpoint);
+  }
+
+  /** Gives up the attempt, of which the upstream has done no work: the request is held anew. False: it can't be sent again. */
+  again(): boolean {
+    if (this.#over || !this.#body.replayable) return false;
+    this.#attempt?.cancel();
+    this.#attempt = undefined;
+    this.#body.rewind();
+    return true;
   }
 
   complete(fields: readonly Field[]): void {
@@ -195,7 +205,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
   /** What waits for the caller's window is dropped: it would hold back the status for which the caller waits. */
   onDeadline(): void {
     this.deadline = Number.POSITIVE_INFINITY;
-    this.downstream.dropQueue();
+    if (this.#bridge?.verbatim !== true) this.downstream.dropQueue(); // there the status has to come behind it
     this.fail(Code.DeadlineExceeded, "deadline exceeded");
   }
 
