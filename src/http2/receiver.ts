@@ -11,6 +11,8 @@ import { turn } from "./turn.ts";
 
 /** What a receiver hands on: frames that are well-formed by themselves. May throw `ConnectionError`. */
 export interface FrameSink {
+  /** Parts of bodies that have been sent to the peer so far: each may be worth a PING to it, which grpc-go measures windows by. */
+  readonly partsSent: number;
   /** A DATA frame begins; `length` is what flow control counts. Returns the stream its bytes go to, or undefined to drop them. */
   onDataFrame(streamId: number, length: number): Http2Stream | undefined;
   onDataBytes(stream: Http2Stream, bytes: Uint8Array, start: number, stop: number, end: boolean): void;
@@ -51,6 +53,8 @@ export class Receiver {
   readonly #settings: Http2Settings;
   readonly #decoder: HpackDecoder;
   readonly #useless: Budget;
+  /** Of `partsSent`, what has been earned already. */
+  #partsCounted = 0;
 
   /** @param expectPreface true in the server role */
   constructor(sink: FrameSink, settings: Http2Settings, expectPreface: boolean) {
@@ -292,7 +296,11 @@ export class Receiver {
   }
 
   #spend(what: string): void {
-    if (!this.#useless.spend(turn.now)) {
+    if (this.#useless.spend(turn.now)) return;
+    const { partsSent } = this.#sink;
+    this.#useless.earn(partsSent - this.#partsCounted);
+    this.#partsCounted = partsSent;
+    if (this.#useless.overdrawn) {
       throw new ConnectionError(ErrorCode.enhanceYourCalm, `too many frames without use, the last: ${what}`);
     }
   }

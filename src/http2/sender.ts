@@ -16,6 +16,8 @@ export class Sender {
   maxFrameSize = frame.initialMaxFrameSize;
   /** Bytes the peer lets us send on all streams together. */
   window = frame.initialWindowSize;
+  /** Parts of bodies that have left in the life of the connection. */
+  partsSent = 0;
   /** Control frames written since `#mark`, and how many bytes had been written then. */
   #controlFrames = 0;
   #mark = 0;
@@ -94,7 +96,10 @@ export class Sender {
     const last = piece.start + bytes === piece.stop && queue.pieces.length === 1;
     this.data(stream, piece.bytes, piece.start, piece.start + bytes, last && queue.tail === "end");
     piece.start += bytes;
-    if (piece.start === piece.stop) queue.pieces.shift();
+    if (piece.start === piece.stop) {
+      queue.pieces.shift();
+      this.partsSent++;
+    }
     if (last) stream.queueSent();
     stream.listener.onSent(bytes);
     if (!last) return stream.sendWindow > 0 && this.window > 0;

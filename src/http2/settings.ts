@@ -27,8 +27,8 @@ export interface Http2Settings {
   readonly maxQueuedControlFrames: number;
   /**
    * Frames that carry nothing a call needs (empty DATA without END_STREAM, PRIORITY, unknown types, WINDOW_UPDATE of a few
-   * bytes): burst, refilled by one for every useful frame and by a hundredth each second (CVE-2019-9511, 9513, 9518).
-   * Default 10,000.
+   * bytes): burst, refilled by one for every useful frame, of either side, and by a hundredth each second (CVE-2019-9511,
+   * 9513, 9518). Default 10,000.
    */
   readonly maxUselessFrames: number;
   /** Streams reset early, by the peer or by us for its fault, at one go (CVE-2023-44487, CVE-2025-8671). Default 200. */

@@ -305,6 +305,13 @@ describe("credit for what is received", () => {
     expect(credit(under, 1)).toBe(0);
   });
 
+  it("is never a WINDOW_UPDATE of nothing, with windows of the least size either", async () => {
+    const under = await startServer({ settings: { initialWindowSize: 0, connectionWindowSize: 1 } });
+    await under.peer.send(headersFrame(1, request), dataFrame(1, ""), dataFrame(1, "x"), dataFrame(1, ""));
+    expect(under.owner.streams.get(1)!.bytes.toString()).toBe("x");
+    expect(under.peer.of(FrameType.windowUpdate)).toEqual([]);
+  });
+
   it("isn't given to a stream whose end has come", async () => {
     const under = await startServer();
     under.owner.onStream = (recorder) => {
