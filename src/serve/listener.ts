@@ -2,7 +2,7 @@
 import { createServer as createTcpServer, type Server as NetServer, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { ConnectError } from "@connectrpc/connect";
-import { defaultSettings, type Http2Settings } from "../http2/settings.ts";
+import { checkSettings, defaultSettings, type Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Proxy } from "../proxy.ts";
 import { parseListenAddress } from "./address.ts";
@@ -42,9 +42,10 @@ export interface Listener {
   abort(error: ConnectError): void;
 }
 
-/** Opens a port. Rejects with the system's error where it can't be had. */
+/** Opens a port. Rejects with the system's error where it can't be had, with a RangeError for a limit that can't be. */
 export async function listen(proxy: Proxy, options: ListenerOptions, log: Log | undefined): Promise<Listener> {
   const { host, port } = parseListenAddress(options.address);
+  if (options.http2 !== undefined) checkSettings(options.http2);
   const secure = options.tls !== undefined;
   const prefaceTimeoutMs = options.http2?.prefaceTimeoutMs ?? defaultSettings.prefaceTimeoutMs;
   /** Every connection; without a session as long as its protocol isn't known. */
