@@ -4,6 +4,7 @@ import { ConnectionError, ErrorCode } from "./errors.ts";
 import type { Field } from "./field.ts";
 import * as frame from "./frame.ts";
 import { HeaderBlock } from "./header-block.ts";
+import { freeHeadroom } from "./headroom.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
 import type { Http2Settings } from "./settings.ts";
 import type { Http2Stream } from "./stream.ts";
@@ -206,6 +207,7 @@ export class Receiver {
     const stream = this.#sink.onDataFrame(id, length);
     if (stream !== undefined && length > bodyLength) this.#sink.onPadding(stream, length - bodyLength);
     this.#paddingLeft = padding;
+    freeHeadroom(chunk, start);
     if (chunk.length - start >= bodyLength) {
       if (stream !== undefined) this.#sink.onDataBytes(stream, chunk, start, start + bodyLength, end);
       return start + bodyLength;

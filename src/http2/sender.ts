@@ -3,6 +3,7 @@ import type { ByteSocket } from "./api.ts";
 import type { ErrorCode } from "./errors.ts";
 import type { Field } from "./field.ts";
 import * as frame from "./frame.ts";
+import { claimHeadroom } from "./headroom.ts";
 import { HpackEncoder, maxEncodedLength } from "./hpack/encoder.ts";
 import { Output } from "./output.ts";
 import type { Http2Settings } from "./settings.ts";
@@ -48,6 +49,11 @@ export class Sender {
     stream.lastActive = turn.now;
     stream.sendWindow -= stop - start;
     this.window -= stop - start;
+    if (stop > start && stop - start <= maxFrameSize && claimHeadroom(bytes, start)) {
+      const header = start - frame.frameHeaderSize;
+      frame.writeFrameHeader(bytes, header, stop - start, frame.DATA, end ? frame.END_STREAM : 0, stream.id);
+      return output.appendInPlace(bytes, header, stop);
+    }
     let from = start;
     do {
       const to = Math.min(stop, from + maxFrameSize);
