@@ -9,7 +9,7 @@ const largestBlock = 64 << 10;
 const sliceFrom = 4 << 10;
 
 /** Up to here a loop beats `TypedArray.set`, which needs a view of the source first. */
-const loopUpTo = 160;
+const loopUpTo = 48;
 
 export class Output implements TurnTask {
   /** The block that is being filled. Written at `at` after `reserve`; what is in flight lies before and is never touched. */

@@ -84,6 +84,12 @@ function checkPem(setting: keyof UpstreamTls, pem: string | undefined, what: "CE
 /** Milliseconds of silence after which TCP itself asks whether the peer is there. */
 const tcpKeepaliveMs = 60_000;
 
+/**
+ * What an upstream may send ahead. Four times what a caller may: it is ours to choose, and its replies are the larger part. As
+ * much as one stream whose caller doesn't read may cost (fault D2); larger reads, and fewer frames to give credit.
+ */
+const windows = { initialWindowSize: 256 << 10, connectionWindowSize: 4 << 20 };
+
 /** Opens a TCP or TLS socket and an HTTP/2 connection over it. The listener is never called before this returns. */
 export const dial: Dial = (options, listener) => new Attempt(options, listener).start();
 
@@ -164,7 +170,7 @@ class Attempt {
         this.#state = "over";
       },
     };
-    this.#connection = new Http2Connection(socket, { role: "client", settings: this.#options.http2 ?? {}, listener });
+    this.#connection = new Http2Connection(socket, { role: "client", settings: { ...windows, ...this.#options.http2 }, listener });
   }
 
   #ready(): void {
