@@ -74,6 +74,26 @@ describe("a stream that the upstream refuses", () => {
     expect(at(1).events.at(-1)).toBe("end");
   });
 
+  it("is tried again with the right bytes while those of the first try are still on their way", async () => {
+    const { peer, upstream } = await startRawStage({ backends: 2 });
+    await peer.send(headersFrame(1, grpcRequest), headersFrame(3, grpcRequest));
+    const [first, second] = upstream.backends;
+    const stream = first!.owner.streams.get(1)!;
+    first!.socket.peer.stalled = true; // which checks that nobody changes what it was given
+    const parts = Array.from({ length: 6 }, (_, at) => Buffer.alloc(5_000 + at, `part ${at}, `));
+    await peer.send(...parts.flatMap((part) => [dataFrame(1, part), dataFrame(3, part)]));
+    stream.stream.reset(refusedStream);
+    await settle();
+    await peer.send(dataFrame(1, "last", Flag.endStream));
+    first!.socket.peer.release();
+    await settle();
+    const sent = Buffer.concat(parts);
+    const [other, again] = [...second!.owner.streams.values()];
+    expect(other!.bytes.equals(sent)).toBe(true);
+    expect(again!.bytes.equals(Buffer.concat([sent, Buffer.from("last")]))).toBe(true);
+    expect(again!.events.at(-1)).toBe("end");
+  });
+
   it("without a body is tried again without one", async () => {
     const { call, at } = await startRefusing();
     call(grpcRequest, true);

@@ -3,7 +3,7 @@ import { createServer as createTcpServer, type Server as NetServer, type Socket 
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { ConnectError } from "@connectrpc/connect";
 import type { Http1Settings } from "../http1/settings.ts";
-import { defaultSettings, type Http2Settings } from "../http2/settings.ts";
+import { checkSettings, defaultSettings, type Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Proxy } from "../proxy.ts";
 import { parseListenAddress } from "./address.ts";
@@ -47,9 +47,10 @@ export interface Listener {
   abort(error: ConnectError): void;
 }
 
-/** Opens a port. Rejects with the system's error where it can't be had. */
+/** Opens a port. Rejects with the system's error where it can't be had, with a RangeError for a limit that can't be. */
 export async function listen(proxy: Proxy, options: ListenerOptions, log: Log | undefined): Promise<Listener> {
   const { host, port } = parseListenAddress(options.address);
+  if (options.http2 !== undefined) checkSettings(options.http2);
   const secure = options.tls !== undefined;
   const prefaceTimeoutMs = options.http2?.prefaceTimeoutMs ?? defaultSettings.prefaceTimeoutMs;
   const sessionOptions = {

@@ -189,6 +189,43 @@ describe("a connection with 100 streams that can be written", () => {
   });
 });
 
+describe("the budget of frames without use", () => {
+  it.each([
+    ["a download", "server" as const],
+    ["an upload", "client" as const],
+  ])("lets a peer send a PING for each part of %s, as grpc-go does to measure its windows", async (_, role) => {
+    const settings = { maxUselessFrames: 50 };
+    const under = await (role === "server" ? startServer({ settings }) : startClient({ settings }));
+    const { peer, owner, connection } = under;
+    if (role === "server") await peer.send(headersFrame(1, request));
+    const { stream } = role === "server" ? owner.streams.get(1)! : ask(connection, false);
+    if (role === "server") stream.sendHeaders(fieldsOf(ok), false);
+    for (let part = 0; part < 600; part++) {
+      stream.sendData(Buffer.alloc(100), 0, 100, false);
+      await settle(2);
+      await peer.send(pingFrame);
+    }
+    expect(peer.body(1).length).toBe(60_000);
+    expect(owner.closed).toBe(false);
+    await peer.send(...Array.from({ length: 100 }, () => pingFrame));
+    expect(owner.closed).toBe(true);
+  });
+
+  it("lets it send one for each part that had to wait, too", async () => {
+    const { peer, owner } = await startServer({ settings: { maxUselessFrames: 50 } });
+    await peer.send(headersFrame(1, request));
+    const { stream } = owner.streams.get(1)!;
+    stream.sendHeaders(fieldsOf(ok), false);
+    for (let part = 0; part < 300; part++) {
+      stream.sendData(Buffer.alloc(16_384), 0, 16_384, false);
+      await settle(2);
+      await peer.send(windowUpdateFrame(0, 16_384), windowUpdateFrame(1, 16_384), pingFrame);
+    }
+    expect(owner.closed).toBe(false);
+    expect(peer.body(1).length).toBe(300 * 16_384);
+  });
+});
+
 describe("streams over their own limits", () => {
   it("are reset 200 times before the connection goes, so that a few of them harm nobody", async () => {
     const { peer, owner } = await startServer();

@@ -10,6 +10,9 @@ import { ConnectionRecorder, fieldsOf, ok, request, type StreamRecorder } from "
 
 const mutations = 10_000;
 
+/** Seconds of work where the machine is busy with other suites. */
+const timeout = 120_000;
+
 /** What is written to it is gone; nothing comes but what the test hands in. */
 class Sink extends EventEmitter implements ByteSocket {
   readonly writableLength = 0;
@@ -34,15 +37,23 @@ afterEach(() => {
 });
 
 describe("receive() of a mutated connection", () => {
-  it("of a client ends it or goes on, and nothing else", async () => {
-    const { client } = await record();
-    survive(client, readAsServer);
-  });
+  it(
+    "of a client ends it or goes on, and nothing else",
+    async () => {
+      const { client } = await record();
+      survive(client, readAsServer);
+    },
+    timeout,
+  );
 
-  it("of a server ends it or goes on, and nothing else", async () => {
-    const { server } = await record();
-    survive(server, readAsClient);
-  });
+  it(
+    "of a server ends it or goes on, and nothing else",
+    async () => {
+      const { server } = await record();
+      survive(server, readAsClient);
+    },
+    timeout,
+  );
 });
 
 /** Bytes of both sides of a connection with a bit of everything in it. */

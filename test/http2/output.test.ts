@@ -42,6 +42,40 @@ describe("Output", () => {
     );
   });
 
+  it("keeps frames that stand in what was read in their order with all others, and joins those that touch", async () => {
+    const frame = fc.record({
+      size: fc.oneof(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 3_000, max: 9_000 })),
+      gap: fc.boolean(),
+      other: fc.constantFrom("", "", "", "small", "large", "flush"),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(frame, { maxLength: 25 }), fc.integer({ min: 1, max: 4 }), async (frames, chunks) => {
+        const { output, arrived } = outputTo(60_000);
+        const expected: Buffer[] = [];
+        for (let at = 0; at < chunks; at++) {
+          const chunk = Buffer.from(Array.from({ length: 300_000 }, (_, byte) => byte + at));
+          let start = 0;
+          for (const { size, gap, other } of frames) {
+            if (gap) start += 20;
+            output.appendInPlace(chunk, start, start + size);
+            expected.push(chunk.subarray(start, start + size));
+            start += size;
+            if (other === "flush") output.flush();
+            if (other === "small" || other === "large") {
+              const body = Buffer.alloc(other === "small" ? 10 : 5_000, other);
+              put(output, "header");
+              output.append(body, 0, body.length);
+              expected.push(Buffer.from("header"), body);
+            }
+          }
+        }
+        await settle();
+        expect(arrived().equals(Buffer.concat(expected))).toBe(true);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   it("writes once a turn, copied and sliced payloads together", async () => {
     const { output, socket } = outputTo();
     for (let frame = 0; frame < 50; frame++) {

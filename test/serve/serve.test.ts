@@ -117,6 +117,8 @@ describe("serve()", () => {
     await servers.pop()!.close();
     await expect(start({ listen: [`127.0.0.1:${free}`, `127.0.0.1:${taken}`] })).rejects.toThrow("EADDRINUSE");
     await expect(start({ listen: [`127.0.0.1:${free}`, "nonsense"] })).rejects.toThrow('"nonsense"');
+    const limits = { address: "127.0.0.1:0", http2: { maxFrameSize: 1 } };
+    await expect(start({ listen: [`127.0.0.1:${free}`, limits] })).rejects.toThrow("maxFrameSize");
     await start({ listen: [`127.0.0.1:${free}`] });
   });
 });
