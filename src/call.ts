@@ -59,6 +59,8 @@ export interface Call {
 export interface Origin {
   readonly peer: Peer;
   readonly secure: boolean;
+  /** Default "2.0". */
+  readonly httpVersion?: "1.1" | "2.0";
 }
 
 /** A request that is no RPC: answered in plain HTTP, for there is no RPC protocol to answer in. */
@@ -211,8 +213,7 @@ function readHead(fields: readonly Field[]): Head {
       } else if (name === "connect-timeout-ms") {
         if (head.connectTimeout !== undefined) head.twoTimeouts = true;
         head.connectTimeout = field;
-      }
-      else if (name === "connect-protocol-version") head.connectProtocolVersion = field.value;
+      } else if (name === "connect-protocol-version") head.connectProtocolVersion = field.value;
     } else if (kind === FieldKind.path) head.path = field;
     else if (kind === FieldKind.method) head.method = field.value;
     else if (kind === FieldKind.authority) head.authority = field;

@@ -1,10 +1,13 @@
 /** Proxy: the spine. Opens a call, asks the director, relays; and the one place where what goes wrong becomes an answer. */
 import { Code, ConnectError } from "@connectrpc/connect";
+import type { UniversalHandlerFn } from "@connectrpc/connect/protocol";
 import { HttpRefusal, InboundCall, type Origin } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { HttpStream, StreamListener } from "./http2/api.ts";
-import type { Field } from "./http2/field.ts";
+import { type Field, valueOf } from "./http2/field.ts";
 import { startTurn } from "./http2/turn.ts";
+import { createLocalRoutes, type Routes } from "./local/routes.ts";
+import { serveLocal } from "./local/serve-local.ts";
 import type { CallRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
 import { callerOf } from "./own-call.ts";
@@ -16,6 +19,7 @@ import type { Destination, Director } from "./route/director.ts";
 import { ReflectedSchema } from "./schema/reflected.ts";
 import type { ReflectionCall } from "./schema/reflection.ts";
 import type { Schema } from "./schema/schema.ts";
+import { type Acceptor, createHandler } from "./universal/handler.ts";
 import type { Upstream } from "./upstream/upstream.ts";
 
 export interface ProxyOptions {
@@ -25,6 +29,8 @@ export interface ProxyOptions {
   readonly onCall?: (record: CallRecord) => void;
   /** For what goes wrong inside: a director that throws something else than a `ConnectError`. Default: nowhere. */
   readonly log?: Log;
+  /** Services of our own: they win over the director, and are spoken to in all three protocols. Default: none. */
+  readonly routes?: Routes;
   /** Answers requests that are no RPC, such as a browser's for a page. Default: 404, 405 or 415, as fits. */
   readonly serveHttp?: ServeHttp;
 }
@@ -37,12 +43,15 @@ export interface InboundRequest {
 }
 
 export interface Proxy {
+  /** The proxy for hosts of other makers: Connect's adapters for Node, Express, Fastify, and everything that speaks fetch. */
+  readonly handler: UniversalHandlerFn;
   /** Takes a request; what it returns is told the rest of it. Never throws: whatever goes wrong is an answer. */
   accept(request: InboundRequest): StreamListener;
 }
 
 /** Creates a proxy. It holds no sockets: `serve` gives it listeners, and upstreams dial for themselves. */
-export function createProxy({ director, onCall, log, serveHttp }: ProxyOptions): Proxy {
+export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyOptions): Proxy {
+  const local = routes && createLocalRoutes(routes);
   const context: RelayContext = {
     deadlines: new Deadlines(),
     kinds: new MethodKinds(),
@@ -70,8 +79,11 @@ export function createProxy({ director, onCall, log, serveHttp }: ProxyOptions):
     };
   }
 
-  return {
+  const proxy: Acceptor = {
     accept({ stream, fields, origin }) {
+      const own = local?.match(valueOf(fields, ":path") ?? "");
+      if (own !== undefined)
+        return serveLocal(own, { stream, fields, origin, httpVersion: origin.httpVersion ?? "2.0" });
       let call: InboundCall;
       try {
         call = new InboundCall(fields, origin);
@@ -94,6 +106,7 @@ export function createProxy({ director, onCall, log, serveHttp }: ProxyOptions):
       return stream.listener;
     },
   };
+  return { ...proxy, handler: createHandler(proxy) };
 }
 
 /** Looks up the schema of an upstream; those by reflection are asked for once and kept as long as their upstream. */

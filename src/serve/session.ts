@@ -11,9 +11,9 @@ import type { Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Proxy } from "../proxy.ts";
 import { discardRest } from "../refuse.ts";
+import { certificateOf } from "./certificate.ts";
 import type { Cors } from "./cors.ts";
 import { corsLayer } from "./cors-layer.ts";
-import { certificateOf } from "./certificate.ts";
 
 export interface SessionOptions {
   readonly proxy: Proxy;
@@ -35,7 +35,8 @@ export interface Session {
 
 export function openSession(socket: Socket, protocol: "http1" | "http2", options: SessionOptions): Session {
   const { secure, http1, http2 } = options;
-  const listener = listenerOf(originOf(socket, secure), options);
+  const httpVersion = protocol === "http1" ? "1.1" : "2.0";
+  const listener = listenerOf({ ...originOf(socket, secure), httpVersion }, options);
   const connection =
     protocol === "http2"
       ? new Http2Connection(socket, { role: "server", listener, settings: http2 ?? {} })
