@@ -92,7 +92,7 @@ export class Exchange implements HttpStream {
     const length = stop - start;
     this.lastActive = turn.now;
     this.#received += length;
-    this.unconsumed += length;
+    if (this.respondedAt === 0) this.unconsumed += length; // behind the response it is dropped, for which nobody needs to ask
     if (end) this.#requestEnded();
     this.listener.onData(bytes, start, stop, end);
     if (this.closed) return;

@@ -191,6 +191,16 @@ describe("a response before the request's end", () => {
     expect(await socket.take()).toBe(ok);
   });
 
+  it("reads on whether its user takes what follows or not", async () => {
+    const { socket, send, requests } = open();
+    send(requestText("POST /1", ["Content-Length: 200000"]));
+    requests[0]!.answer(413);
+    send("x".repeat(100_000));
+    expect(socket.isPaused).toBe(false);
+    send(`${"x".repeat(100_000)}${requestText("GET /2")}`);
+    expect(requests).toHaveLength(2);
+  });
+
   it("closes it, if more follow", async () => {
     const { socket, send, requests } = open();
     send(requestText("POST /1", [chunkedField]));
