@@ -142,27 +142,17 @@ describe.each(hosts.map((host) => [host.name, host] as const))("mounted in %s", 
   });
 
   testIf(!host.grpc)("gRPC is refused with an error that says why", async () => {
-    const version = host.http === "2" ? "--http2-prior-knowledge" : "--http1.1";
-    const args = [
-      "-sS",
-      "-i",
-      version,
-      "-H",
-      "content-type: application/grpc",
-      "-H",
-      "te: trailers",
-      "--data-binary",
-      "x",
-    ];
-    const { stdout } = await run(["curl", ...args, `${running.url}/manifold.demo.v1.DemoService/Greet`]);
-    expect(stdout).toMatch(/ (505|200)/);
-    expect(stdout).toMatch(/gRPC-Web or Connect/);
     if (host.http === "2") {
       const client = createClient(DemoService, node.createGrpcTransport({ baseUrl: running.url }));
       await expect(client.greet({})).rejects.toMatchObject({
         code: Code.Unimplemented,
         rawMessage: expect.stringContaining("use gRPC-Web or Connect"),
       });
+    } else {
+      const args = ["-sS", "-i", "-H", "content-type: application/grpc", "-H", "te: trailers", "--data-binary", "x"];
+      const { stdout } = await run(["curl", ...args, `${running.url}/manifold.demo.v1.DemoService/Greet`]);
+      expect(stdout).toMatch(/^HTTP\/1.1 (505|200)/);
+      expect(stdout).toMatch(/use gRPC-Web or Connect/);
     }
     expect(upstream.log.calls).toEqual([]);
   });
@@ -179,7 +169,7 @@ describe.each(hosts.map((host) => [host.name, host] as const))("mounted in %s", 
     expect(JSON.parse(await curl(...json, "-d", '{"name":"fail"}', url))).toMatchObject({ code: "not_found" });
     const code = ["-o", "/dev/null", "-w", "%{http_code}"];
     expect(await curl(...code, "-X", "DELETE", url)).toBe("405");
-    expect(await curl(...code, "-H", "content-type: text/plain", "-d", "x", url)).toBe("415");
+    expect(await curl(...code, "-H", "content-type: text/plain", "-X", "POST", url)).toBe("415");
   });
 
   testIf(host.own !== undefined)("the host's own routes beside it", async () => {

@@ -80,10 +80,12 @@ describe("createHandler()", () => {
     const handler = createHandler(proxy);
     const peer = { address: "192.0.2.1", port: 5 };
     await handler(request({ contextValues: createContextValues().set(peerKey, peer) }));
-    await handler(request({ url: "http://api.example/a.B/C" }));
+    await handler(request({ url: "http://api.example/a.B/C", httpVersion: "1.1" }));
+    await handler(request({ httpVersion: "" }));
     expect(proxy.calls.map(({ origin }) => origin)).toEqual([
-      { peer, secure: true },
-      { peer: { address: "", port: 0 }, secure: false },
+      { peer, secure: true, httpVersion: "2.0" },
+      { peer: { address: "", port: 0 }, secure: false, httpVersion: "1.1" },
+      { peer: { address: "", port: 0 }, secure: true },
     ]);
   });
 
