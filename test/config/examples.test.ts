@@ -8,6 +8,7 @@ import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-no
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startDemoEndpoint } from "../../src/cli/demo/endpoint.ts";
 import { jsonSchema } from "../../src/config/json-schema.ts";
+import { listenerLimits } from "../../src/config/limits.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { DemoService, file_manifold_demo_v1_demo } from "../../src/gen/manifold/demo/v1/demo_pb.ts";
 import { CertificateAuthority } from "../support/certificates.ts";
@@ -116,5 +117,15 @@ describe("README.md", () => {
     };
     visit(jsonSchema());
     expect([...keys].filter((key) => !readme.includes(`\`${key}\``))).toEqual([]);
+  });
+
+  it("gives the default of every limit as it is", () => {
+    const { http1, ...limits } = listenerLimits.shape;
+    const keys = Object.entries({ ...limits, ...http1.unwrap().shape });
+    expect(keys.length).toBeGreaterThan(25);
+    for (const [key, { description }] of keys) {
+      const fallback = /Default (\S+)\.$/.exec(description ?? "")?.[1];
+      expect(readme, key).toMatch(new RegExp(`\\| (– )?\`${key}\`( \\*)? \\| ${fallback} \\|`));
+    }
   });
 });
