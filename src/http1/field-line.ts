@@ -74,9 +74,11 @@ export function parseFieldLine(bytes: Uint8Array, start: number, stop: number): 
       if (value !== "" && !isAuthority(value)) throw badRequest("invalid Host");
       return { ...line, field: new Field(":authority", value) };
     case Role.contentLength:
+      refuseTabs(bytes, colon, stop);
       if (!contentLength.test(value)) throw badRequest("invalid Content-Length");
       return { ...line, number: Number(value) };
     case Role.transferEncoding:
+      refuseTabs(bytes, colon, stop);
       return { ...line, number: parseTransferEncoding(value) };
     case Role.connection:
       return { ...line, options: parseOptions(value) };
@@ -87,6 +89,12 @@ export function parseFieldLine(bytes: Uint8Array, start: number, stop: number): 
     default:
       return line;
   }
+}
+
+/** Tabs are blanks as good as spaces, but around what frames a request some parsers don't take them for such (section 11.2). */
+function refuseTabs(bytes: Uint8Array, start: number, stop: number): void {
+  for (let at = start; at < stop; at++)
+    if (bytes[at] === HTAB) throw badRequest("tab around a value that frames the request");
 }
 
 /** A line of a trailer section; undefined for one that is of no use there. @throws RequestError 400 */

@@ -304,6 +304,8 @@ describe("Content-Length (section 6.3)", () => {
     ["1e1"],
     ["\xb2"],
     ["5;"],
+    ["\t5"],
+    ["5\t"],
     ["9007199254740993"],
     ["18446744073709551621"],
     ["99999999999999999999999999"],
@@ -358,6 +360,8 @@ describe("Transfer-Encoding (section 6.1)", () => {
     ["xchunked", 501],
     ["chunkedx", 501],
     ["cow", 501],
+    ["\tchunked", 400],
+    ["chunked\t", 400],
   ])("%j is refused with %i", (value, status) => {
     expect(withFields(`Transfer-Encoding: ${value}\r\n`, "0\r\n\r\n")).toMatchObject({ requests: [], refused: status });
   });
@@ -377,7 +381,7 @@ describe("Transfer-Encoding (section 6.1)", () => {
     expect(withRequestLine("POST / HTTP/1.0", "Transfer-Encoding: chunked\r\n").refused).toBe(400);
   });
 
-  it.each(["chunked", "Chunked", "CHUNKED", "\tchunked \t"])("%j is read", (value) => {
+  it.each(["chunked", "Chunked", "CHUNKED", "  chunked  "])("%j is read", (value) => {
     const { requests, refused } = withFields(`Transfer-Encoding: ${value}\r\n`, "3\r\nabc\r\n0\r\n\r\n");
     expect(refused).toBeUndefined();
     expect(requests[0]).toMatchObject({ body: "abc", isWhole: true, head: { contentLength: -1 } });
