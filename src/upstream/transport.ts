@@ -170,7 +170,11 @@ class Attempt {
         this.#state = "over";
       },
     };
-    this.#connection = new Http2Connection(socket, { role: "client", settings: { ...windows, ...this.#options.http2 }, listener });
+    this.#connection = new Http2Connection(socket, {
+      role: "client",
+      settings: { ...windows, ...this.#options.http2 },
+      listener,
+    });
   }
 
   #ready(): void {
