@@ -282,7 +282,7 @@ describe("field lines (section 5)", () => {
     expect(requests[0]?.fields).not.toContain("content-length: 2");
   });
 
-  it.each(["a b", "a;b", "a\xe9", ":path", '"close"'])("Connection: %s is refused", (value) => {
+  it.each(["a b", "a;b", "a\xe9", "close\xa0", ":path", '"close"'])("Connection: %s is refused", (value) => {
     expect(withFields(`Connection: ${value}\r\n`).refused).toBe(400);
   });
 });
@@ -306,6 +306,8 @@ describe("Content-Length (section 6.3)", () => {
     ["5;"],
     ["\t5"],
     ["5\t"],
+    ["5\xa0"],
+    ["\xa05"],
     ["9007199254740993"],
     ["18446744073709551621"],
     ["99999999999999999999999999"],
@@ -362,6 +364,9 @@ describe("Transfer-Encoding (section 6.1)", () => {
     ["cow", 501],
     ["\tchunked", 400],
     ["chunked\t", 400],
+    ["chunked\xa0", 400],
+    ["\xa0chunked", 400],
+    ["\x85chunked", 400],
   ])("%j is refused with %i", (value, status) => {
     expect(withFields(`Transfer-Encoding: ${value}\r\n`, "0\r\n\r\n")).toMatchObject({ requests: [], refused: status });
   });
@@ -375,6 +380,11 @@ describe("Transfer-Encoding (section 6.1)", () => {
     ["behind a bare CR", "X: y\rTransfer-Encoding: chunked\r\n", 400],
   ])("%s is refused", (_what, fields, status) => {
     expect(withFields(fields, "0\r\n\r\n")).toMatchObject({ requests: [], refused: status });
+  });
+
+  it("needs no space behind its colon", () => {
+    const { requests } = withFields("Transfer-Encoding:chunked\r\n", "3\r\nabc\r\n0\r\n\r\n");
+    expect(requests[0]).toMatchObject({ body: "abc", isWhole: true });
   });
 
   it("is refused on HTTP/1.0", () => {
