@@ -32,10 +32,22 @@ describe("InboundCall", () => {
   );
 
   it.each<[Pairs, status: number, message: string]>([
-    [requestWith(["content-type", "text/html"]), 415, 'content-type "text/html", expected that of gRPC, gRPC-Web or Connect'],
-    [grpcRequest.filter(([name]) => name !== "content-type"), 415, "no content-type, expected that of gRPC, gRPC-Web or Connect"],
+    [
+      requestWith(["content-type", "text/html"]),
+      415,
+      'content-type "text/html", expected that of gRPC, gRPC-Web or Connect',
+    ],
+    [
+      grpcRequest.filter(([name]) => name !== "content-type"),
+      415,
+      "no content-type, expected that of gRPC, gRPC-Web or Connect",
+    ],
     [requestWith([":method", "PUT"]), 405, "method PUT, only POST, or GET with connect=v1 in the query, is an RPC"],
-    [requestWith([":method", "GET"], ["content-type", "text/html"]), 405, "method GET, only POST, or GET with connect=v1 in the query, is an RPC"],
+    [
+      requestWith([":method", "GET"], ["content-type", "text/html"]),
+      405,
+      "method GET, only POST, or GET with connect=v1 in the query, is an RPC",
+    ],
     [requestWith([":path", "/favicon.ico"], ["content-type", "text/html"]), 404, 'no method at path "/favicon.ico"'],
     [
       [

@@ -17,7 +17,9 @@ interface Options {
 function forwarded(pairs: Pairs, { rewrite, secure = false, left }: Options = {}): string[] {
   const call = new InboundCall(fieldsOf(pairs), origin);
   const deadline = left === undefined ? undefined : turn.now + left;
-  return forwardFields(call, { fields: call.fields, verbatim: true, rewrite, secure, deadline }).map(({ name, value }) => `${name}=${value}`);
+  return forwardFields(call, { fields: call.fields, verbatim: true, rewrite, secure, deadline }).map(
+    ({ name, value }) => `${name}=${value}`,
+  );
 }
 
 const plain = grpcRequest.map(([name, value]) => `${name}=${value}`);
@@ -82,7 +84,13 @@ describe("forwardFields()", () => {
     const call = new InboundCall(fieldsOf(requestWith(["grpc-timeout", "10S"])), origin);
     const deadline = call.startedAt + 10_000;
     turn.now = call.startedAt + 2_500;
-    const out = forwardFields(call, { fields: call.fields, verbatim: true, rewrite: undefined, secure: false, deadline });
+    const out = forwardFields(call, {
+      fields: call.fields,
+      verbatim: true,
+      rewrite: undefined,
+      secure: false,
+      deadline,
+    });
     startTurn();
     const written = out.filter(({ name }) => name === "grpc-timeout");
     expect(written).toHaveLength(1);

@@ -35,7 +35,13 @@ const ranks: Record<string, number> = {
 const sharedTypes = ["observe/log.ts", "observe/call-record.ts"];
 
 /** Where `node:` modules may be imported: all else runs wherever JavaScript does. */
-const nodeAllowed = [/^serve\//, /^cli\//, /^compress\//, /^upstream\/(transport|discovery)\.ts$/, /^config\/load\.ts$/];
+const nodeAllowed = [
+  /^serve\//,
+  /^cli\//,
+  /^compress\//,
+  /^upstream\/(transport|discovery)\.ts$/,
+  /^config\/load\.ts$/,
+];
 
 /** Parts that could be packages of their own, and the packages they may use. */
 const packagesOf: Record<string, RegExp> = { http2: /^$/, wire: /^@connectrpc\/connect$|^@bufbuild\/protobuf\/wire$/ };

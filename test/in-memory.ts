@@ -1,7 +1,7 @@
 /** A proxy between connections in memory: a caller in front of it, endpoints behind it, and an upstream that does as told. */
-import type { Protocol } from "../src/call.ts";
+
 import type { ConnectError } from "@connectrpc/connect";
-import type { Origin } from "../src/call.ts";
+import type { Origin, Protocol } from "../src/call.ts";
 import { Http2Connection } from "../src/http2/connection.ts";
 import type { Http2Settings } from "../src/http2/settings.ts";
 import type { CallRecord } from "../src/observe/call-record.ts";

@@ -7,8 +7,8 @@ import type { Log } from "../src/observe/log.ts";
 import type { Destination } from "../src/route/director.ts";
 import { dataFrame, Flag, FrameType, headersFrame } from "./http2/raw-peer.ts";
 import {
-  FakeUpstream,
   answerWith,
+  FakeUpstream,
   grpcRequest,
   okTrailers,
   requestWith,

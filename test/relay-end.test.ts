@@ -2,18 +2,18 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ErrorCode } from "../src/http2/errors.ts";
-import type { Pairs, StreamRecorder } from "./http2/recorder.ts";
 import { unavailable } from "../src/upstream/waiter.ts";
 import { parseGrpcTimeout } from "../src/wire/timeout.ts";
+import type { Pairs, StreamRecorder } from "./http2/recorder.ts";
 import {
   fieldsOf,
   grpcRequest,
   grpcResponse,
   okTrailers,
   requestWith,
+  type Stage,
   send,
   settle,
-  type Stage,
   startStage,
 } from "./in-memory.ts";
 

@@ -9,9 +9,9 @@ import {
   grpcRequest,
   grpcResponse,
   okTrailers,
+  type Stage,
   send,
   settle,
-  type Stage,
   startBackend,
   startStage,
 } from "./in-memory.ts";

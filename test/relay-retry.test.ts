@@ -1,9 +1,9 @@
 import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../src/http2/errors.ts";
+import { unavailable } from "../src/upstream/waiter.ts";
 import { ask, dataFrame, Flag, FrameType, headersFrame } from "./http2/raw-peer.ts";
 import type { StreamRecorder } from "./http2/recorder.ts";
-import { unavailable } from "../src/upstream/waiter.ts";
 import {
   answerWith,
   fieldsOf,

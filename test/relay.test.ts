@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../src/http2/errors.ts";
 import { Field, Indexing } from "../src/http2/field.ts";
 import { bufferBytes } from "./http2/garbage.ts";
+import { dataFrame, Flag, FrameType, headersFrame } from "./http2/raw-peer.ts";
 import { type Pairs, StreamRecorder } from "./http2/recorder.ts";
 import {
   answerWith,
@@ -16,7 +17,6 @@ import {
   startRawStage,
   startStage,
 } from "./in-memory.ts";
-import { dataFrame, Flag, FrameType, headersFrame } from "./http2/raw-peer.ts";
 
 const line = (pairs: Pairs) => pairs.map(([name, value]) => `${name}=${value}`).join(" ");
 

@@ -2,8 +2,9 @@
  * Compression of single messages, by what the runtime has: gzip, deflate, br, and zstd where there is one (not in Node 20).
  * Synchronous: messages are small, and a round through the thread pool costs more than most of them.
  */
-import { Code, ConnectError } from "@connectrpc/connect";
+
 import * as zlib from "node:zlib";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { isCompressed } from "../wire/encoding.ts";
 
 interface Encoding {

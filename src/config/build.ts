@@ -1,9 +1,9 @@
 /** The composition root: from a configuration to upstreams, a route table, a proxy and what it listens on. */
 import type { Routes } from "../local/routes.ts";
-import type { ServeHttp } from "../plain-http.ts";
-import { createProxy, type Proxy } from "../proxy.ts";
 import type { CallRecord } from "../observe/call-record.ts";
 import type { Log } from "../observe/log.ts";
+import type { ServeHttp } from "../plain-http.ts";
+import { createProxy, type Proxy } from "../proxy.ts";
 import type { Rewrite } from "../route/director.ts";
 import type { HeaderMatch, Match } from "../route/match.ts";
 import { createRouteTable, type Route } from "../route/table.ts";

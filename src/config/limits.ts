@@ -1,7 +1,7 @@
 /** The `limits` of a listener or an upstream: the settings of its connections, in the file's spelling. */
 import { z } from "zod";
-import { defaultSettings as http1Defaults, type Http1Settings } from "../http1/settings.ts";
-import { defaultSettings as http2Defaults, type Http2Settings } from "../http2/settings.ts";
+import { type Http1Settings, defaultSettings as http1Defaults } from "../http1/settings.ts";
+import { type Http2Settings, defaultSettings as http2Defaults } from "../http2/settings.ts";
 import { duration, formatDuration, formatSize, positiveDuration, size } from "./scalar.ts";
 
 const maxWindow = 2 ** 31 - 1;

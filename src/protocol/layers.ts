@@ -2,8 +2,8 @@
 import type { InboundCall } from "../call.ts";
 import type { HttpStream, StreamListener } from "../http2/api.ts";
 import { type Field, FieldKind } from "../http2/field.ts";
-import { isCompressed } from "../wire/encoding.ts";
 import type { UpstreamConnection } from "../upstream/connection.ts";
+import { isCompressed } from "../wire/encoding.ts";
 import {
   ConnectStreamClient,
   ConnectStreamServer,

@@ -9,9 +9,9 @@ import {
 } from "node:tls";
 import type { ConnectionListener } from "../http2/api.ts";
 import { Http2Connection } from "../http2/connection.ts";
-import type { UpstreamConnection } from "./connection.ts";
 import type { ErrorCode } from "../http2/errors.ts";
 import type { Http2Settings } from "../http2/settings.ts";
+import type { UpstreamConnection } from "./connection.ts";
 import { hostPort, isAddress } from "./target.ts";
 
 /** TLS towards an upstream; every certificate and key as PEM text. */

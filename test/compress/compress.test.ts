@@ -1,6 +1,6 @@
+import { gzipSync } from "node:zlib";
 import { Code, ConnectError } from "@connectrpc/connect";
 import fc from "fast-check";
-import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { compress, decompress, supportedEncodings } from "../../src/compress/compress.ts";
 

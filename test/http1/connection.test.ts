@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../src/http2/errors.ts";
-import { spoiltStream } from "./inputs.ts";
 import { sleep } from "../support/until.ts";
+import { spoiltStream } from "./inputs.ts";
 import { open, requestText } from "./memory.ts";
 
 const ok = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";

@@ -9,7 +9,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type ReadRequest, readRequests } from "./events.ts";
 import { spoiltStream, stream } from "./inputs.ts";
-import { type NodeRequest, NodeReader } from "./node-reader.ts";
+import { NodeReader, type NodeRequest } from "./node-reader.ts";
 
 const node = new NodeReader();
 

@@ -1,9 +1,10 @@
 /** What the parser makes of bytes, as a list that can be compared. */
-import type { Field } from "../../src/http2/field.ts";
+
 import type { RequestHead } from "../../src/http1/head.ts";
 import { RequestParser, type RequestSink } from "../../src/http1/parser.ts";
 import { RequestError } from "../../src/http1/request-error.ts";
 import { defaultSettings, type Http1Settings } from "../../src/http1/settings.ts";
+import type { Field } from "../../src/http2/field.ts";
 
 /** A request as it was read. */
 export interface ReadRequest {

@@ -1,7 +1,7 @@
 /** Responses on the wire: how each is framed, and that none can be read as another (RFC 9112 sections 6 and 11.1). */
 import { describe, expect, it } from "vitest";
-import { Field } from "../../src/http2/field.ts";
 import { ErrorCode } from "../../src/http2/errors.ts";
+import { Field } from "../../src/http2/field.ts";
 import { open, type Recorded, requestText } from "./memory.ts";
 
 /** What goes out for one request, answered so. */

@@ -1,5 +1,5 @@
 /** The codec on real sockets, against `node:http`'s client and hand-made peers: what only a kernel's buffers bring to light. */
-import { Agent, type IncomingMessage, request as httpRequest } from "node:http";
+import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { type AddressInfo, createConnection, createServer, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Http1Connection } from "../../src/http1/connection.ts";

@@ -154,6 +154,6 @@ export function padded(payload: Buffer, padding: number): Buffer {
 
 export const pingFrame = frame(FrameType.ping, 0, 0, Buffer.from("12345678"));
 
-export { Flag, FrameType, frame, preface, settingsFrame, uint32 };
 export { goawayFrame, resetFrame, Setting, windowUpdateFrame } from "../support/frames.ts";
 export type { Http2Stream };
+export { Flag, FrameType, frame, preface, settingsFrame, uint32 };

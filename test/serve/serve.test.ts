@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Call } from "../../src/call.ts";
 import { createProxy } from "../../src/proxy.ts";
 import type { Director } from "../../src/route/director.ts";
-import { type Server, type ServeOptions, serve } from "../../src/serve/serve.ts";
+import { type ServeOptions, type Server, serve } from "../../src/serve/serve.ts";
 import { grpcRequest } from "../in-memory.ts";
 import { CertificateAuthority } from "../support/certificates.ts";
 import { Setting } from "../support/frames.ts";

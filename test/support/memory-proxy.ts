@@ -2,6 +2,7 @@
 import type { Protocol } from "../../src/call.ts";
 import type { HttpStream, StreamListener } from "../../src/http2/api.ts";
 import type { Field } from "../../src/http2/field.ts";
+import { startTurn } from "../../src/http2/turn.ts";
 import type { CallRecord } from "../../src/observe/call-record.ts";
 import { createProxy, type Proxy } from "../../src/proxy.ts";
 import type { Destination } from "../../src/route/director.ts";
@@ -9,7 +10,6 @@ import type { Schema } from "../../src/schema/schema.ts";
 import type { Endpoint } from "../../src/upstream/endpoint.ts";
 import type { Upstream } from "../../src/upstream/upstream.ts";
 import type { Waiter } from "../../src/upstream/waiter.ts";
-import { startTurn } from "../../src/http2/turn.ts";
 import { fieldsOf, MemoryStream, type Pairs, pairsOf } from "./memory-stream.ts";
 
 /** A request that has come to the upstream. */

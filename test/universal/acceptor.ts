@@ -1,8 +1,9 @@
 /** An acceptor for tests: it keeps what it is given, and the test plays the proxy. */
+
+import type { Origin } from "../../src/call.ts";
 import type { HttpStream, ResetCause, StreamListener } from "../../src/http2/api.ts";
 import { Field } from "../../src/http2/field.ts";
 import type { Acceptor } from "../../src/universal/handler.ts";
-import type { Origin } from "../../src/call.ts";
 
 /** One request that was accepted. */
 export class Accepted implements StreamListener {

@@ -1,11 +1,11 @@
 /** Calls by @connectrpc/connect-web. */
-import { create, type DescMethodUnary, type DescMethodStreaming } from "@bufbuild/protobuf";
+import { create, type DescMethodStreaming, type DescMethodUnary } from "@bufbuild/protobuf";
 import { type BytesValue, BytesValueSchema } from "@bufbuild/protobuf/wkt";
 import { ConnectError, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
 import { testService } from "../../clients/rpc-client.ts";
-import { asText, type Outcome } from "./outcome.ts";
 import type { PageCall, PageFailure } from "./call.ts";
+import { asText, type Outcome } from "./outcome.ts";
 
 const methods = testService().methods;
 
