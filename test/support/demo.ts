@@ -1,4 +1,5 @@
 /** The demo service as tests want it: a server on connect-node that says what it saw. */
+import { randomBytes } from "node:crypto";
 import { createServer as createHttp1Server, type Server } from "node:http";
 import { createServer as createHttp2Server, type Http2Server, type Http2Session } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
@@ -6,6 +7,9 @@ import { Code, ConnectError, type ConnectRouter, type HandlerContext } from "@co
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { addReflection } from "../../src/cli/demo/reflection.ts";
 import { DemoService, file_manifold_demo_v1_demo } from "../../src/gen/manifold/demo/v1/demo_pb.ts";
+
+/** 10,000 characters that don't get much shorter by compression, which servers and clients agree on by themselves. */
+const filler = randomBytes(7_500).toString("base64");
 
 /** What a server of the demo service has seen. */
 export interface DemoLog {
@@ -19,7 +23,7 @@ export interface DemoLog {
 
 /**
  * Registers the service. `greet` answers "fail" with not_found, a detail of metadata included, and "slow" never; every reply has the
- * header x-header and the trailer x-trailer, which echo the request's x-header. `countDown` counts without an end from 0.
+ * header x-header and the trailer x-trailer, which echo the request's x-header. `countDown` counts without an end from 0, 10 kB each.
  */
 export function demoRoutes(endpoint: string, log: DemoLog = newLog()): (router: ConnectRouter) => void {
   const begin = (method: string, context: HandlerContext) => {
@@ -40,7 +44,7 @@ export function demoRoutes(endpoint: string, log: DemoLog = newLog()): (router: 
         begin("countDown", context);
         for (let number = from === 0 ? 1e9 : from; number > 0; number--) {
           log.yielded++;
-          yield { number, endpoint: from === 0 ? "x".repeat(10_000) : endpoint };
+          yield { number, endpoint: from === 0 ? filler : endpoint };
           if (intervalMs > 0) await new Promise((resolve) => setTimeout(resolve, intervalMs));
         }
       },
