@@ -75,6 +75,24 @@ describe("createProxyTransport()", () => {
     expect(records[0]!.call).toMatchObject({ protocol: protocol ?? "grpc", authority: "localhost", secure: false });
   });
 
+  it.each([["grpc"], ["grpc_web"], ["connect"]] as const)(
+    "reaches services of the proxy's own in %s",
+    async (protocol) => {
+      const server = await startDemo();
+      const upstream = createUpstream({ name: "demo", endpoints: [server.url] });
+      closers.push(() => upstream.close(), server.close);
+      const proxy = createProxy({
+        director: () => ({ mode: "one-to-one", upstream }),
+        routes: (router) => router.rpc(DemoService.method.greet, ({ name }) => ({ greeting: name, endpoint: "local" })),
+      });
+      const client = createClient(DemoService, createProxyTransport(proxy, { protocol }));
+      expect(await client.greet({ name: "you" })).toMatchObject({ greeting: "you", endpoint: "local" });
+      const replies: string[] = [];
+      for await (const { endpoint } of client.countDown({ from: 2 })) replies.push(endpoint);
+      expect(replies).toEqual(["upstream", "upstream"]);
+    },
+  );
+
   it("runs both directions of a stream at once", async () => {
     const { client } = await stage(undefined);
     const texts: string[] = [];
