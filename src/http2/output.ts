@@ -60,11 +60,14 @@ export class Output implements TurnTask {
     this.#schedule();
   }
 
-  /** Appends a payload behind a frame header that was just written: small ones by copy, large ones as they are. */
+  /** Appends a payload: small ones by copy, large ones as they are. */
   append(bytes: Uint8Array, start: number, stop: number): void {
-    if (stop - start >= sliceFrom) return this.#slice(bytes, start, stop);
-    this.reserve(stop - start);
-    this.#copy(bytes, start, stop);
+    if (stop - start < sliceFrom) {
+      this.reserve(stop - start);
+      return this.#copy(bytes, start, stop);
+    }
+    this.#schedule(); // HTTP/1.1 has bodies without any frame header
+    this.#slice(bytes, start, stop);
   }
 
   /** Bytes that were given to the socket and that it still holds. */

@@ -42,6 +42,13 @@ describe("Output", () => {
     );
   });
 
+  it("sends a large payload at the end of the turn, also where nothing was written before it", async () => {
+    const { output, arrived } = outputTo();
+    output.append(Buffer.alloc(10_000, "x"), 0, 10_000);
+    await settle();
+    expect(arrived().length).toBe(10_000);
+  });
+
   it("keeps frames that stand in what was read in their order with all others, and joins those that touch", async () => {
     const frame = fc.record({
       size: fc.oneof(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 3_000, max: 9_000 })),
