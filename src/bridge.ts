@@ -1,7 +1,7 @@
 /** Bridge: a call whose protocol, or whose upstream's, isn't gRPC. Decides whether it passes verbatim, and which layers it needs. */
 import { ConnectError } from "@connectrpc/connect";
 import type { Attempt, AttemptOwner } from "./attempt.ts";
-import type { InboundCall } from "./call.ts";
+import type { InboundCall, Protocol } from "./call.ts";
 import type { HttpStream, StreamListener } from "./http2/api.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import { type Field, valueOf } from "./http2/field.ts";
@@ -62,6 +62,11 @@ export class Bridge {
   get fields(): readonly Field[] {
     this.#fields ??= this.verbatim ? this.#call.fields : grpcFields(this.#call);
     return this.#fields;
+  }
+
+  /** What the upstream is spoken to in. */
+  get upstreamProtocol(): Protocol | undefined {
+    return this.verbatim ? this.#call.protocol : this.#upstream?.protocols[0];
   }
 
   /** Content type of a gRPC answer to this call. */

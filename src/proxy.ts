@@ -7,7 +7,7 @@ import type { HttpStream, StreamListener } from "./http2/api.ts";
 import { type Field, valueOf } from "./http2/field.ts";
 import { startTurn } from "./http2/turn.ts";
 import { createLocalRoutes, type Routes } from "./local/routes.ts";
-import { serveLocal } from "./local/serve-local.ts";
+import { type LocalOutcome, serveLocal } from "./local/serve-local.ts";
 import type { CallRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
 import { callerOf } from "./own-call.ts";
@@ -21,6 +21,7 @@ import type { ReflectionCall } from "./schema/reflection.ts";
 import type { Schema } from "./schema/schema.ts";
 import { type Acceptor, createHandler } from "./universal/handler.ts";
 import type { Upstream } from "./upstream/upstream.ts";
+import { parseStatus, statusOfHttp, statusOk } from "./wire/status.ts";
 
 export interface ProxyOptions {
   /** Decides where each call goes. */
@@ -82,8 +83,16 @@ export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyO
   const proxy: Acceptor = {
     accept({ stream, fields, origin }) {
       const own = local?.match(valueOf(fields, ":path") ?? "");
-      if (own !== undefined)
-        return serveLocal(own, { stream, fields, origin, httpVersion: origin.httpVersion ?? "2.0" });
+      if (own !== undefined) {
+        const httpVersion = origin.httpVersion ?? "2.0";
+        return serveLocal(own, {
+          stream,
+          fields,
+          origin,
+          httpVersion,
+          onEnd: recordLocal({ fields, origin }, context),
+        });
+      }
       let call: InboundCall;
       try {
         call = new InboundCall(fields, origin);
@@ -107,6 +116,31 @@ export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyO
     },
   };
   return { ...proxy, handler: createHandler(proxy) };
+}
+
+/** A call to a service of our own is a line of the log like any other; a status that stands inside a body isn't looked for. */
+function recordLocal(
+  { fields, origin }: Omit<InboundRequest, "stream">,
+  { onCall }: RelayContext,
+): ((outcome: LocalOutcome) => void) | undefined {
+  if (onCall === undefined) return undefined;
+  const startedAt = performance.now();
+  return ({ status, grpcStatus, requestBytes, responseBytes, error }) => {
+    const durationMs = performance.now() - startedAt;
+    const code = grpcStatus !== undefined ? parseStatus(grpcStatus) : statusOfLocal(status);
+    try {
+      const call = new InboundCall(fields, origin);
+      const detail = error === undefined ? {} : { detail: errorText(error) };
+      onCall({ call, status: code, endpoint: "local", requestBytes, responseBytes, durationMs, ...detail });
+    } catch {
+      // it was no RPC, and has been answered in HTTP
+    }
+  };
+}
+
+function statusOfLocal(http: number | undefined): number {
+  if (http === undefined) return Code.Canceled;
+  return http === 200 ? statusOk : statusOfHttp(http);
 }
 
 /** Looks up the schema of an upstream; those by reflection are asked for once and kept as long as their upstream. */

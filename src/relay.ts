@@ -233,6 +233,11 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     this.#attempt?.cancel();
   }
 
+  #reached(): Pick<CallRecord, "endpoint" | "upstreamProtocol"> {
+    if (this.#attempt === undefined) return {};
+    return { endpoint: this.#attempt.endpoint.name, upstreamProtocol: this.#bridge?.upstreamProtocol ?? "grpc" };
+  }
+
   #disarm(): void {
     if (this.deadline === Number.POSITIVE_INFINITY) return;
     this.#context.deadlines.remove(this);
@@ -252,7 +257,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
       call: this.#call,
       status,
       ...(message === undefined ? {} : { message }),
-      ...(this.#attempt === undefined ? {} : { endpoint: this.#attempt.endpoint.name }),
+      ...this.#reached(),
       ...(detail === undefined ? {} : { detail }),
       requestBytes: this.#body.bytes,
       responseBytes: this.responseBytes,

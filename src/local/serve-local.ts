@@ -20,7 +20,7 @@ export interface LocalRequest {
   /** What carries the stream: over "1.1" there are no bidirectional streams. Default "2.0". */
   readonly httpVersion?: "1.1" | "2.0";
   /** Told once, when the exchange is over. */
-  readonly onEnd?: (outcome: LocalOutcome) => void;
+  readonly onEnd?: ((outcome: LocalOutcome) => void) | undefined;
 }
 
 /** How a local call ended, as far as HTTP says: a Connect stream has its status inside the body. */
