@@ -35,6 +35,11 @@ export interface BridgeOwner extends StreamListener, AttemptOwner {
   refuse(error: ConnectError): void;
 }
 
+/** Who gives an upstream a schema has JSON translated for it, also where the protocol is the same. */
+export function passesVerbatim({ protocol, codec }: InboundCall, { protocols, codecs, schema }: Upstream): boolean {
+  return protocols.includes(protocol) && (schema === undefined || codec !== "json" || codecs.includes(codec));
+}
+
 export class Bridge {
   /** The caller's protocol is one that the upstream speaks. */
   verbatim = false;
@@ -77,7 +82,7 @@ export class Bridge {
   /** The upstream is known. What has come of the request goes through the layers first, if it needs any. */
   start(upstream: Upstream, context: BridgeContext, body: RequestBody): void {
     this.#upstream = upstream;
-    this.verbatim = upstream.protocols.includes(this.#call.protocol);
+    this.verbatim = passesVerbatim(this.#call, upstream);
     if (this.verbatim) return this.#owner.acquire();
     const { codec, path } = this.#call;
     const translate = codec === "json" && !upstream.codecs.includes(codec);

@@ -1,7 +1,7 @@
 /** Relay: one call, from the caller's stream to an upstream's. Bytes pass as they come; nothing of a message is looked at. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
-import { Bridge, type BridgeContext } from "./bridge.ts";
+import { Bridge, type BridgeContext, passesVerbatim } from "./bridge.ts";
 import type { InboundCall } from "./call.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
 import { checkRewrite, forwardFields } from "./forward.ts";
@@ -73,7 +73,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
       this.#disarm();
       this.#context.deadlines.add(this, this.#call.startedAt + timeoutMs);
     }
-    if (this.#bridge === undefined && upstream.protocols.includes("grpc")) return this.#acquire(undefined);
+    if (this.#bridge === undefined && passesVerbatim(this.#call, upstream)) return this.#acquire(undefined);
     this.#bridge ??= new Bridge(this.#call, this.downstream, this);
     this.#bridge.start(upstream, this.#context, this.#body);
   }
