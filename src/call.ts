@@ -102,7 +102,7 @@ export class InboundCall implements Call {
   /** What was wrong with it, though it is an RPC: to be answered in its own protocol. */
   readonly fault: ConnectError | undefined;
 
-  /** @throws HttpRefusal 404, 405 or 415 for what isn't an RPC */
+  /** @throws HttpRefusal 404, 405 or 415 for what isn't an RPC, 505 for gRPC over HTTP/1.1 */
   constructor(fields: readonly Field[], origin: Origin) {
     const head = readHead(fields);
     const { path, query } = splitQuery(head.path.value);
@@ -111,6 +111,9 @@ export class InboundCall implements Call {
     if (type.framing === undefined) {
       if (parts === undefined) throw new HttpRefusal(404, `no method at path "${path}"`);
       throw new HttpRefusal(type.status, type.message, [type.header]);
+    }
+    if (type.framing === "grpc" && origin.httpVersion === "1.1") {
+      throw new HttpRefusal(505, "gRPC needs HTTP/2; over HTTP/1.1 there are gRPC-Web and Connect");
     }
     this.fields = fields;
     this.#origin = origin;

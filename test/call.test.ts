@@ -72,6 +72,13 @@ describe("InboundCall", () => {
     },
   );
 
+  it("refuses gRPC over HTTP/1.1, which gRPC-Web and Connect are there for", () => {
+    const http1 = { ...origin, httpVersion: "1.1" } as const;
+    expect(() => new InboundCall(fieldsOf(grpcRequest), http1)).toThrow("gRPC needs HTTP/2");
+    const web = requestWith(["content-type", "application/grpc-web+proto"]);
+    expect(new InboundCall(fieldsOf(web), http1).protocol).toBe("grpc_web");
+  });
+
   it("knows paths again without taking any number of them", () => {
     for (let at = 0; at < 2_500; at++)
       expect(callOf(requestWith([":path", `/a.S/M${at % 1_500}`])).method).toBe(`M${at % 1_500}`);
