@@ -4,20 +4,17 @@
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 
 // ServerCompatRequest
-const protocol = 1;
-const httpVersion = 2;
 const useTls = 4;
 const clientTlsCert = 5;
 const serverCreds = 7;
 
 /** @param {Uint8Array} bytes a ServerCompatRequest */
 export function readRequest(bytes) {
-  const request = { httpVersion: 0, useTls: false, clientTlsCert: "", cert: "", key: "" };
+  const request = { useTls: false, clientTlsCert: "", cert: "", key: "" };
   const reader = new BinaryReader(bytes);
   while (reader.pos < reader.len) {
     const [field, type] = reader.tag();
-    if (field === httpVersion) request.httpVersion = reader.int32();
-    else if (field === useTls) request.useTls = reader.bool();
+    if (field === useTls) request.useTls = reader.bool();
     else if (field === clientTlsCert) request.clientTlsCert = text(reader.bytes());
     else if (field === serverCreds) Object.assign(request, readCreds(reader.bytes()));
     else reader.skip(type, field);
@@ -29,16 +26,6 @@ export function readRequest(bytes) {
 export function withClientAuthority(bytes, pem) {
   const change = new BinaryWriter().tag(clientTlsCert, WireType.LengthDelimited).bytes(Buffer.from(pem)).finish();
   return Buffer.concat([bytes, change]);
-}
-
-/** The numbers that the two messages have for protocols; HTTP versions have their major number. */
-export const protocolNumbers = { connect: 1, grpc: 2, grpc_web: 3 };
-
-/** The same request for a server of another protocol and HTTP version. */
-export function withProtocol(bytes, name, http) {
-  const change = new BinaryWriter().tag(protocol, WireType.Varint).int32(protocolNumbers[name]);
-  change.tag(httpVersion, WireType.Varint).int32(Number.parseInt(http, 10));
-  return Buffer.concat([bytes, change.finish()]);
 }
 
 /** @param {Uint8Array} bytes a ServerCompatResponse @returns its port */

@@ -1,27 +1,17 @@
-// What connectconformance starts as its server: the reference server, or grpc-go's, with Manifold in front of it. In
-// cleartext both are; over TLS both are, and where the case has client certificates, Manifold asks for the client's and shows
-// one of its own to the server behind it.
+// What connectconformance starts as its server: the reference server with Manifold in front of it. In cleartext both
+// are; over TLS both are, and where the case has client certificates, Manifold asks for the client's and shows one of
+// its own to the reference server.
 //
-// Environment: BACKEND, the path of the server's program; UPSTREAM, more of Manifold's upstream as JSON, of which the first of
-// `protocols` and `http` say what the server is started as; MANIFOLD_COMMAND, the command line as JSON; CLIENT_PEM, a file with
-// { ca, cert, key } as JSON: the certificate that Manifold shows, and its authority; ROUTE, more of Manifold's route as JSON,
-// with which the suite sees that it can fail.
+// Environment: REFERENCE_SERVER, the path of the program; MANIFOLD_COMMAND, the command line as JSON; CLIENT_PEM, a file
+// with { ca, cert, key } as JSON: the certificate that Manifold shows, and its authority; ROUTE, more of Manifold's route as
+// JSON, with which the suite sees that it can fail.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  delimited,
-  readDelimited,
-  readPort,
-  readRequest,
-  withClientAuthority,
-  withProtocol,
-  writeResponse,
-} from "./compat.mjs";
+import { delimited, readDelimited, readPort, readRequest, withClientAuthority, writeResponse } from "./compat.mjs";
 
-const { BACKEND, UPSTREAM, MANIFOLD_COMMAND, CLIENT_PEM, ROUTE } = process.env;
-const speaks = { protocols: ["grpc"], http: "2", ...JSON.parse(UPSTREAM ?? "{}") };
+const { REFERENCE_SERVER, MANIFOLD_COMMAND, CLIENT_PEM, ROUTE } = process.env;
 const folder = mkdtempSync(join(tmpdir(), "manifold-conformance-"));
 const children = [];
 process.on("SIGTERM", stop);
@@ -30,14 +20,14 @@ process.on("SIGINT", stop);
 const requestBytes = await readDelimited(process.stdin);
 const request = readRequest(requestBytes);
 const client = JSON.parse(readFileSync(CLIENT_PEM, "utf8"));
-const port = await startManifold(await startBackend());
+const port = await startManifold(await startReferenceServer());
 process.stdout.write(delimited(writeResponse(port, request.useTls ? request.cert : "")));
 
-async function startBackend() {
-  const server = spawn(BACKEND, { stdio: ["pipe", "pipe", "inherit"] });
-  watch(server, "the server behind");
+async function startReferenceServer() {
+  const server = spawn(REFERENCE_SERVER, { stdio: ["pipe", "pipe", "inherit"] });
+  watch(server, "the reference server");
   const withOurs = request.clientTlsCert === "" ? requestBytes : withClientAuthority(requestBytes, client.ca);
-  server.stdin.end(delimited(withProtocol(withOurs, speaks.protocols[0], speaks.http)));
+  server.stdin.end(delimited(withOurs));
   return readPort(await readDelimited(server.stdout));
 }
 
@@ -47,7 +37,7 @@ async function startManifold(upstreamPort) {
     return name;
   };
   const listener = { address: "127.0.0.1:0" };
-  const upstream = { endpoints: [`${request.useTls ? "https" : "http"}://127.0.0.1:${upstreamPort}`], ...speaks };
+  const upstream = { endpoints: [`${request.useTls ? "https" : "http"}://127.0.0.1:${upstreamPort}`] };
   if (request.useTls) {
     listener.tls = { cert: file("server.crt", request.cert), key: file("server.key", request.key) };
     upstream.tls = { ca: "server.crt" };
@@ -56,8 +46,8 @@ async function startManifold(upstreamPort) {
       Object.assign(upstream.tls, { cert: file("client.crt", client.cert), key: file("client.key", client.key) });
     }
   }
-  const route = { to: "backend", ...JSON.parse(ROUTE ?? "{}") };
-  const config = { listeners: [listener], upstreams: { backend: upstream }, routes: [route] };
+  const route = { to: "reference", ...JSON.parse(ROUTE ?? "{}") };
+  const config = { listeners: [listener], upstreams: { reference: upstream }, routes: [route] };
   const path = join(folder, file("manifold.yaml", JSON.stringify(config)));
   const [program, ...args] = JSON.parse(MANIFOLD_COMMAND);
   const manifold = spawn(program, [...args, "--access-log", "off", "--config", path], {
