@@ -69,6 +69,7 @@ export class MemoryStream implements HttpStream {
   }
 
   consume(bytes: number): void {
+    if (this.closed) return;
     if (bytes < 0) throw new Error(`credit for ${bytes} bytes`);
     this.credited += bytes;
     if (this.credited > this.given) throw new Error(`credit for ${this.credited} bytes, of which ${this.given} came`);
@@ -137,6 +138,76 @@ export class MemoryStream implements HttpStream {
     if (this.closed) return;
     this.closed = true;
     this.listener.onReset(code, cause);
+  }
+}
+
+/** What is above a stream: records what it is told, and gives credit for all of the body unless told not to. */
+export class MemoryListener implements StreamListener {
+  readonly heads: SentHead[] = [];
+  body = Buffer.alloc(0);
+  /** The other side is done, by the end of its body or by trailers. */
+  ended = false;
+  trailers: [string, string][] | undefined;
+  sent = 0;
+  reset: { code: ErrorCode; cause: ResetCause } | undefined;
+  refused: Error | undefined;
+  /** What bytes of the body are given back to; undefined to keep them. */
+  stream: HttpStream | undefined;
+
+  onHeaders(fields: Field[], end: boolean): void {
+    this.heads.push({ fields: pairsOf(fields), end });
+    if (end) this.#end();
+  }
+
+  onData(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
+    this.body = Buffer.concat([this.body, bytes.subarray(start, stop)]);
+    if (stop > start) this.stream?.consume(stop - start);
+    if (end) this.#end();
+  }
+
+  onTrailers(fields: Field[]): void {
+    this.trailers = pairsOf(fields);
+    this.#end();
+  }
+
+  onSent(bytes: number): void {
+    this.sent += bytes;
+  }
+
+  onReset(code: ErrorCode, cause: ResetCause): void {
+    if (this.reset !== undefined) throw new Error("reset twice");
+    this.reset = { code, cause };
+  }
+
+  onRefused(error: Error): void {
+    this.refused = error;
+  }
+
+  #end(): void {
+    if (this.ended) throw new Error("ended twice");
+    this.ended = true;
+  }
+}
+
+/** A layer between a stream and a listener of the test's. */
+export function stacked<
+  T extends { stack(below: HttpStream, above: StreamListener): void } & HttpStream & StreamListener,
+>(layer: T): { layer: HttpStream & T; below: MemoryStream; above: MemoryListener } {
+  const below = new MemoryStream();
+  const above = new MemoryListener();
+  below.listener = layer;
+  layer.stack(below, above);
+  above.stream = layer;
+  return { layer, below, above };
+}
+
+/** Sends a body through a stream in pieces of the given lengths, over and over. */
+export function sendSplit(stream: HttpStream, bytes: Uint8Array, lengths: readonly number[]): void {
+  let at = 0;
+  for (let i = 0; at < bytes.length; i++) {
+    const stop = Math.min(bytes.length, at + Math.max(1, lengths[i % lengths.length] ?? bytes.length));
+    stream.sendData(Buffer.from(bytes), at, stop, false);
+    at = stop;
   }
 }
 
