@@ -132,8 +132,8 @@ export function request(contentType: string, more: Pairs = []): Pairs {
   return [
     [":method", "POST"],
     [":scheme", "http"],
-    [":path", "/acme.Users/Get"],
     [":authority", "api.example"],
+    [":path", "/acme.Users/Get"],
     ["content-type", contentType],
     ...more,
   ];
