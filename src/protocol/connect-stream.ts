@@ -1,7 +1,9 @@
 /** Connect streams: gRPC's envelopes, and an end of the stream in JSON instead of trailers. */
 
+import { supportedEncodings } from "../compress/compress.ts";
 import { Field, FieldKind, Indexing, valueOf } from "../http2/field.ts";
 import { encodeConnectEnd, parseConnectEnd } from "../wire/connect-end.ts";
+import { parseEncodings } from "../wire/encoding.ts";
 import { EnvelopeFlag } from "../wire/envelope.ts";
 import { isMetadata, isStatusHeader } from "../wire/metadata.ts";
 import { formatConnectTimeout, parseGrpcTimeout } from "../wire/timeout.ts";
@@ -61,9 +63,16 @@ const nothing = new Uint8Array(0);
 
 /** A gRPC request's fields as those of a Connect stream. */
 export function requestToConnectStream(fields: readonly Field[], codec: string): Field[] {
-  const out = translate(fields, { names: toConnectNames, type: `application/connect+${codec}` });
+  const out = translate(fields, { names: toConnectNames, type: `application/connect+${codec}` }).flatMap(onlyReadable);
   out.push(new Field("connect-protocol-version", "1"));
   return withConnectTimeout(out, fields);
+}
+
+/** The end of the stream may be compressed as the messages are, and that is for us to read. */
+function onlyReadable(field: Field): Field[] {
+  if (field.name !== "connect-accept-encoding") return [field];
+  const readable = parseEncodings(field.value).filter((name) => supportedEncodings.includes(name));
+  return readable.length === 0 ? [] : [new Field(field.name, readable.join(","))];
 }
 
 /** grpc-timeout, which says the time that is left, in Connect's words. */

@@ -10,7 +10,7 @@ import {
   requestToGrpcWeb,
 } from "../../src/protocol/grpc-web.ts";
 import { envelope } from "../../src/wire/envelope.ts";
-import { fieldsOf, pairsOf, type Pairs, sendSplit, stacked } from "../support/memory-stream.ts";
+import { fieldsOf, type Pairs, pairsOf, sendSplit, stacked } from "../support/memory-stream.ts";
 
 const message = envelope(0, Buffer.from("message"));
 const head: Pairs = [
