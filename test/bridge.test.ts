@@ -69,7 +69,7 @@ describe("a call in a protocol that the upstream speaks", () => {
       ["trailer-x", "1"],
       ["grpc-message", "%zz"],
     ];
-    proxy.upstream.head(answer);
+    proxy.upstream.head([...answer, ["proxy-authenticate", "Basic"]]); // for one hop (fault C2)
     proxy.upstream.data(Buffer.from("any answer"), true);
     expect(caller.heads).toEqual([{ fields: answer, end: false }]);
     expect(caller.body.toString()).toBe("any answer");

@@ -9,8 +9,8 @@ export interface RequestHead {
   readonly contentLength: number;
 }
 
-/** No fields of one request: about another hop, or about a body that we don't wait to be asked for. */
-const dropped = new Set(["http2-settings", "expect", "trailer"]);
+/** No fields of one request: about a body that we don't wait to be asked for, and about how it is sent. */
+const dropped = new Set(["expect", "trailer"]);
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const target = /^[!-~\x80-\xff]+$/;
