@@ -32,6 +32,10 @@ export interface Upstream {
    * @returns what takes the waiter out again, or undefined if it has already been told
    */
   acquire(call: Call, waiter: Waiter, avoid?: Endpoint): CancelWait | undefined;
+  /** The same for one of its endpoints: no other takes its place. */
+  acquireAt(endpoint: Endpoint, call: Call, waiter: Waiter): CancelWait | undefined;
+  /** Undefined once `endpoints` is what there is; before the first answer of a resolver, what waits for it. Never rejects. */
+  resolved(): Promise<void> | undefined;
   /** Takes no more calls; streams that are open may end. */
   close(): void;
 }
@@ -70,6 +74,8 @@ class EndpointGroup implements Upstream, EndpointOwner {
   readonly #due = new Set<Endpoint>();
   /** Calls that wait for the first answer of a resolver. */
   readonly #parked = new Set<Pending>();
+  /** Those who wait for the same and make no call. */
+  readonly #awaiting: (() => void)[] = [];
   /** The next call finds something to do first: endpoints are due, or names aren't being watched. */
   #chores = false;
   #closed = false;
@@ -103,13 +109,29 @@ class EndpointGroup implements Upstream, EndpointOwner {
     this.#set.markUsed();
     if (this.#chores) this.#doChores();
     const ready = this.#ready;
-    if (ready.length === 0) return this.#wait(call, waiter, avoid, undefined);
+    if (ready.length === 0) return this.#wait({ call, waiter, avoid });
     const endpoint = ready[this.#balance.pick(ready, call)]!;
-    if (endpoint === avoid) return this.#wait(call, waiter, avoid, undefined);
+    if (endpoint === avoid) return this.#wait({ call, waiter, avoid });
     const connection = endpoint.connection();
-    if (connection === undefined) return this.#wait(call, waiter, avoid, endpoint);
+    if (connection === undefined) return this.#wait({ call, waiter, avoid, chosen: endpoint });
     waiter.onConnection(connection, endpoint);
     return undefined;
+  }
+
+  acquireAt(endpoint: Endpoint, call: Call, waiter: Waiter): CancelWait | undefined {
+    this.#set.markUsed();
+    if (this.#chores) this.#doChores();
+    const connection = endpoint.connection();
+    if (connection === undefined) return this.#wait({ call, waiter, only: endpoint });
+    waiter.onConnection(connection, endpoint);
+    return undefined;
+  }
+
+  resolved(): Promise<void> | undefined {
+    this.#set.markUsed();
+    if (this.#chores) this.#doChores();
+    if (this.#set.endpoints.length > 0 || !this.#set.resolving) return undefined;
+    return new Promise((resolve) => this.#awaiting.push(resolve));
   }
 
   close(): void {
@@ -151,11 +173,12 @@ class EndpointGroup implements Upstream, EndpointOwner {
     if (this.#set.dormant) this.#chores = true;
     const parked = [...this.#parked];
     this.#parked.clear();
+    for (const resolve of this.#awaiting.splice(0)) resolve();
     for (const pending of parked) if (!pending.done) this.#place(pending, this.#choose(pending), undefined);
   }
 
-  #wait(call: Call, waiter: Waiter, avoid: Endpoint | undefined, chosen: Endpoint | undefined): CancelWait | undefined {
-    const pending: Pending = { call, waiter, avoid, tried: [], endpoint: undefined, done: false };
+  #wait({ call, waiter, avoid, only, chosen }: Wanted): CancelWait | undefined {
+    const pending: Pending = { call, waiter, avoid, only, tried: [], endpoint: undefined, done: false };
     this.#place(pending, chosen ?? this.#choose(pending), undefined);
     if (pending.done) return undefined;
     return () => {
@@ -199,7 +222,8 @@ class EndpointGroup implements Upstream, EndpointOwner {
    */
   #choose(pending: Pending): Endpoint | undefined {
     if (this.#closed) return undefined;
-    const { call, avoid, tried } = pending;
+    const { call, avoid, only, tried } = pending;
+    if (only !== undefined) return tried.length === 0 && only.state !== "closed" ? only : undefined;
     const left = this.#set.endpoints.filter((endpoint) => endpoint.state !== "closed" && !tried.includes(endpoint));
     const well = left.filter((endpoint) => endpoint.available);
     const others = well.filter((endpoint) => endpoint !== avoid);
@@ -208,6 +232,16 @@ class EndpointGroup implements Upstream, EndpointOwner {
     const among = [others, well, worthIt, first ? left : []].find((some) => some.length > 0);
     return among?.[this.#balance.pick(among, call)];
   }
+}
+
+/** What a call wants that found no room at once. */
+interface Wanted {
+  readonly call: Call;
+  readonly waiter: Waiter;
+  readonly avoid?: Endpoint | undefined;
+  readonly only?: Endpoint;
+  /** Where the balance would have it go. */
+  readonly chosen?: Endpoint;
 }
 
 function refuse(pending: Pending, reason: string, cause: Error | undefined): void {

@@ -21,6 +21,8 @@ export interface Pending {
   readonly waiter: Waiter;
   /** Taken only if there is no other: it has just turned this call away. */
   readonly avoid: Endpoint | undefined;
+  /** The one endpoint that the call is for; undefined where any will do. */
+  readonly only: Endpoint | undefined;
   /** Endpoints that couldn't be reached for this call: each is asked once. */
   readonly tried: Endpoint[];
   /** Whose queue it is in. */
