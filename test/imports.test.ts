@@ -15,6 +15,9 @@ const ranks: Record<string, number> = {
   http1: 1,
   wire: 1, // header fields are HTTP's
   compress: 2,
+  layout: 2,
+  "fan-out-client": 1, // runs in browsers
+  plugin: 9,
   schema: 3,
   protocol: 4,
   call: 2,
