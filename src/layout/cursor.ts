@@ -62,7 +62,7 @@ export class Cursor {
         this.#advance(8);
         break;
       case lengthDelimited:
-        this.at += this.length();
+        this.#advance(this.#varint());
         break;
       case 3:
         this.#skipGroup(tag);
