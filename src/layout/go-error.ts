@@ -25,3 +25,16 @@ const names = [
 export function goErrorText(code: number, message: string): string {
   return `rpc error: code = ${names[code] ?? `Code(${code})`} desc = ${message}`;
 }
+
+/**
+ * Reads such a text.
+ *
+ * @returns undefined for another text
+ */
+export function parseGoError(text: string): { code: number; message: string } | undefined {
+  const match = /^rpc error: code = (?:(\w+)|Code\((\d+)\)) desc = (.*)$/s.exec(text);
+  if (match === null) return undefined;
+  const [, name, number, message = ""] = match;
+  const code = name === undefined ? Number(number) : (names as readonly string[]).indexOf(name);
+  return code === -1 ? undefined : { code, message };
+}
