@@ -24,19 +24,25 @@ export class Names {
   }
 }
 
-/** How types are written in one file. */
+/** Every package, every part of one that ends before a dot, and every message and enum: what a name may be taken for. */
+export function symbolsOf(files: Iterable<DescFile>): Set<string> {
+  const symbols = new Set<string>();
+  for (const { proto, messages, enums } of files) {
+    const parts = proto.package.split(".");
+    for (let end = 1; end <= parts.length; end++) symbols.add(parts.slice(0, end).join("."));
+    for (const { typeName } of [...messages, ...enums]) symbols.add(typeName);
+  }
+  return symbols;
+}
+
+/** How types are written in the files of one package. */
 export class TypeNames {
   readonly #package: string;
-  /** Every package, every part of one that is before a dot, and every message. */
-  readonly #known = new Set<string>();
+  readonly #symbols: ReadonlySet<string>;
 
-  constructor(ofPackage: string, files: Iterable<DescFile>) {
+  constructor(ofPackage: string, symbols: ReadonlySet<string>) {
     this.#package = ofPackage;
-    for (const { proto, messages, enums } of files) {
-      const parts = proto.package.split(".");
-      for (let end = 1; end <= parts.length; end++) this.#known.add(parts.slice(0, end).join("."));
-      for (const { typeName } of [...messages, ...enums]) this.#known.add(typeName);
-    }
+    this.#symbols = symbols;
   }
 
   /** "GetVersionResponse" within its own package, else "google.protobuf.Empty"; ".google..." where another `google` is nearer. */
@@ -50,8 +56,7 @@ export class TypeNames {
     const first = name.split(".", 1)[0]!;
     const scope = this.#package.split(".");
     for (let end = scope.length; end > 0; end--) {
-      const nearer = `${scope.slice(0, end).join(".")}.${first}`;
-      if (this.#known.has(nearer)) return `.${name}`;
+      if (this.#symbols.has(`${scope.slice(0, end).join(".")}.${first}`)) return `.${name}`;
     }
     return name;
   }
