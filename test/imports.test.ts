@@ -16,7 +16,7 @@ const ranks: Record<string, number> = {
   wire: 1, // header fields are HTTP's
   compress: 2,
   layout: 2,
-  "fan-out-client": 1, // runs in browsers
+  "fan-out-client": 3, // runs in browsers
   plugin: 9,
   schema: 3,
   protocol: 4,

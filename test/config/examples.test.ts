@@ -69,7 +69,9 @@ describe("README.md", () => {
   it("shows examples as they are in examples/", () => {
     const blocks = [...readme.matchAll(/^```(?:yaml|js)\n([\s\S]*?)^```/gm)].map((match) => match[1]);
     expect(blocks.length).toBeGreaterThan(2);
-    const files = readdirSync(join(root, "examples")).map((name) => readFileSync(join(root, "examples", name), "utf8"));
+    const files = readdirSync(join(root, "examples"), { withFileTypes: true })
+      .filter((one) => one.isFile())
+      .map(({ name }) => readFileSync(join(root, "examples", name), "utf8"));
     for (const block of blocks) expect(files).toContain(block);
   });
 
