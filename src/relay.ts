@@ -190,7 +190,11 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
   }
 
   #acquire(avoid: Endpoint | undefined): void {
-    this.#cancelWait = this.#destination!.upstream.acquire(this.#call, this, avoid);
+    const { upstream, endpoint } = this.#destination!;
+    this.#cancelWait =
+      endpoint === undefined
+        ? upstream.acquire(this.#call, this, avoid)
+        : upstream.acquireAt(endpoint, this.#call, this);
   }
 
   #credit(bytes: number): void {
