@@ -4,7 +4,7 @@
  */
 import { defineConfig, type TestProjectConfiguration } from "vitest/config";
 
-const outer = ["runtimes", "h2spec", "conformance", "clients"];
+const outer = ["runtimes", "h2spec", "conformance", "clients", "browser"];
 
 function project(name: string, include: string[], more: object = {}): TestProjectConfiguration {
   return { extends: true, test: { name, include, ...more } };
@@ -37,6 +37,7 @@ export default defineConfig({
         testTimeout: 300_000,
       }),
       project("clients", ["test/clients/**/*.test.ts"], { sequence: { groupOrder: 6 } }),
+      project("browser", ["test/browser/**/*.test.ts"], { sequence: { groupOrder: 7 } }),
     ],
   },
 });

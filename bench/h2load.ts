@@ -6,47 +6,98 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 
+const prefixBytes = 5;
+
+/** The protocol of the calls and the version of HTTP that carries them. */
+export type Wire = "grpc" | "web-h2" | "web-h1" | "connect-h1";
+
 export interface Load {
+  /** "grpc" where not given. */
+  wire?: Wire;
   method: string;
   /** Total, over all connections. */
   calls: number;
   connections: number;
   /** At the same time, on each connection. */
   streams: number;
-  /** Bytes of the request message, without its 5-byte prefix. */
+  /** Bytes of the request message, without its 5-byte prefix, which a Connect unary call doesn't have. */
   bytes: number;
   /** Messages of that size in each reply. */
   replies: number;
   headers?: Record<string, string>;
 }
 
+const grpcWeb = { "content-type": "application/grpc-web+proto", "x-grpc-web": "1" };
+
+const wires: Record<Wire, { http1: boolean; prefixed: boolean; headers: Record<string, string> }> = {
+  grpc: { http1: false, prefixed: true, headers: { "content-type": "application/grpc", te: "trailers" } },
+  "web-h2": { http1: false, prefixed: true, headers: grpcWeb },
+  "web-h1": { http1: true, prefixed: true, headers: grpcWeb },
+  "connect-h1": {
+    http1: true,
+    prefixed: false,
+    headers: { "content-type": "application/proto", "connect-protocol-version": "1" },
+  },
+};
+
 /**
  * @returns the rate, in calls per second
  * @throws Error where not every call had HTTP status 200 and a complete reply
  */
 export async function h2load(port: number, load: Load, cache: string): Promise<number> {
-  const body = join(cache, `request-${load.bytes}.bin`);
-  writeFileSync(body, message(load.bytes));
-  const headers = { "content-type": "application/grpc", te: "trailers", ...load.headers };
+  const { http1, prefixed, headers: protocolHeaders } = wires[load.wire ?? "grpc"];
+  const request = prefixed ? message(load.bytes) : message(load.bytes).subarray(prefixBytes);
+  const body = join(cache, `request-${request.length}.bin`);
+  writeFileSync(body, request);
+  const headers = { ...protocolHeaders, ...load.headers };
+  const url = `http://127.0.0.1:${port}${load.method}`;
+  // A call that fails with a gRPC status is HTTP 200 too, but has no message: only the bytes tell.
+  const extra = load.wire === undefined || load.wire === "grpc" ? 0 : await trailerBytes(url, headers, request);
+  const reply = load.replies * request.length + extra;
+
   const args = ["-n", load.calls, "-c", load.connections, "-m", load.streams, "-t", 1, "-d", body].map(String);
   for (const [name, value] of Object.entries(headers)) args.push("-H", `${name}: ${value}`);
-  args.push(`http://127.0.0.1:${port}${load.method}`);
+  if (http1) args.push("--h1");
+  args.push(url);
   const { stdout } = await run("h2load", args, { maxBuffer: 1 << 24, timeout: 300_000 });
 
   const number = (pattern: RegExp): number => Number(pattern.exec(stdout)?.[1] ?? Number.NaN);
   const succeeded = number(/status codes: (\d+) 2xx/);
   const data = number(/\((\d+)\) data/);
-  // A call that fails with a gRPC status is HTTP 200 too, but has no message: only the bytes tell.
-  const expected = load.calls * load.replies * (load.bytes + 5);
+  const expected = load.calls * reply;
   if (succeeded !== load.calls || data !== expected) {
     throw new Error(`${succeeded} of ${load.calls} calls answered, ${data} of ${expected} bytes:\n${stdout}`);
   }
   return number(/finished in .*?, ([\d.]+) req\/s/);
 }
 
+/**
+ * How much follows the message in a proxy's replies: nothing in Connect's, a trailer frame in gRPC-Web's, where names and
+ * blanks are the proxy's own. One call tells, over HTTP/1.1.
+ *
+ * @throws Error where the reply is not the request's message and, in gRPC-Web, trailers with status 0
+ */
+async function trailerBytes(url: string, headers: Record<string, string>, request: Buffer): Promise<number> {
+  const response = await fetch(url, { method: "POST", headers, body: new Uint8Array(request) });
+  const reply = Buffer.from(await response.arrayBuffer());
+  const rest = reply.subarray(request.length);
+  const complete = "x-grpc-web" in headers ? isSuccess(rest) : rest.length === 0;
+  if (response.status !== 200 || !reply.subarray(0, request.length).equals(request) || !complete) {
+    throw new Error(`the first call failed: ${response.status} ${JSON.stringify(reply.toString("latin1"))}`);
+  }
+  return rest.length;
+}
+
+/** Whether the bytes are one whole trailer frame of gRPC-Web with status 0. */
+function isSuccess(frame: Buffer): boolean {
+  if (frame.length < prefixBytes || frame[0] !== 0x80) return false;
+  if (frame.readUInt32BE(1) !== frame.length - prefixBytes) return false;
+  return /^grpc-status: ?0\r?$/im.test(frame.toString("latin1", prefixBytes));
+}
+
 /** A gRPC frame with one message of that many bytes, which reads as a protobuf field 1 of bytes. */
 function message(bytes: number): Buffer {
-  const frame = Buffer.alloc(5 + bytes, 0x2a);
+  const frame = Buffer.alloc(prefixBytes + bytes, 0x2a);
   frame.writeUInt8(0, 0);
   frame.writeUInt32BE(bytes, 1);
   return frame;

@@ -3,9 +3,10 @@
  *
  * `bun bench/hpack.ts`, `deno run bench/hpack.ts`; for Node 20 bundle it first: `bun build --target node`.
  */
+
+import { Field, Indexing } from "../src/http2/field.ts";
 import { HpackDecoder } from "../src/http2/hpack/decoder.ts";
 import { HpackEncoder, maxEncodedLength } from "../src/http2/hpack/encoder.ts";
-import { Field, Indexing } from "../src/http2/field.ts";
 
 const maxTableSize = 4096;
 const rounds = 100;

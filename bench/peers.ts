@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Wire } from "./h2load.ts";
 import { freePort, type Running, start } from "./process.ts";
 
 /** Where things are. */
@@ -13,35 +14,31 @@ export interface Places {
 }
 
 export interface Peer {
+  /** Of the row in the tables. Two peers may share it where they take different wires: the same program, set up twice. */
   readonly name: string;
+  /** What it can be asked to carry to a backend of gRPC over HTTP/2. */
+  readonly takes: readonly Wire[];
   /** The version, or what is missing on this machine. */
   version(places: Places): { version: string } | { missing: string };
   /** Starts it in front of the backend, and resolves when it listens. */
   start(places: Places, backendPort: number): Promise<Running>;
 }
 
+const bridged: readonly Wire[] = ["web-h2", "web-h1", "connect-h1"];
+
 /** In the order in which each round runs them. */
 export const peers: readonly Peer[] = [
   manifold("manifold-node", () => process.execPath, ["bin/manifold"]),
   manifold("manifold-bun", (root) => join(root, "node_modules/.bin/bun"), ["src/cli/main.ts"]),
   manifold("manifold-deno", (root) => join(root, "node_modules/.bin/deno"), ["run", "-A", "src/cli/main.ts"]),
-  {
-    name: "envoy",
-    version: ({ cache }) => {
-      const binary = envoyBinary(cache);
-      if (binary === undefined) return { missing: "run bench/install" };
-      return versionOf(binary, ["--version"], /\/(\d+\.\d+\.\d+)\//);
-    },
-    async start({ cache }, backendPort) {
-      const port = await freePort();
-      const config = join(cache, "envoy.json");
-      writeFileSync(config, JSON.stringify(envoyConfig(port, backendPort)));
-      const args = ["-c", config, "--concurrency", "1", "--log-level", "error", "--disable-hot-restart"];
-      return start({ name: "envoy", command: envoyBinary(cache)!, args, port, cacheDir: cache });
-    },
-  },
+  envoy("envoy", ["grpc"], "HTTP2", []),
+  envoy("envoy-bridge", bridged, "AUTO", [
+    ["grpc_web", "grpc_web.v3.GrpcWeb"],
+    ["connect_grpc_bridge", "connect_grpc_bridge.v3.FilterConfig"],
+  ]),
   {
     name: "nginx",
+    takes: ["grpc"],
     version: () => versionOf("nginx", ["-v"], /nginx\/(\S+)/),
     async start({ cache }, backendPort) {
       const port = await freePort();
@@ -53,6 +50,7 @@ export const peers: readonly Peer[] = [
   },
   {
     name: "grpc-proxy",
+    takes: ["grpc"],
     version: ({ root }) => {
       const binary = goProgram(root, "grpcproxy");
       return versionOf("go", ["version", "-m", binary], /siderolabs\/grpc-proxy\s+v(\S+)/);
@@ -63,9 +61,24 @@ export const peers: readonly Peer[] = [
       return start({ name: "grpc-proxy", command: goProgram(root, "grpcproxy"), args, port, cacheDir: cache });
     },
   },
+  {
+    name: "grpcwebproxy",
+    takes: ["web-h1"],
+    version: ({ root }) => {
+      const binary = goProgram(root, "grpcwebproxy");
+      if (!existsSync(binary)) return { missing: "run bench/install" };
+      return versionOf("go", ["version", "-m", binary], /improbable-eng\/grpc-web\s+v(\S+)/);
+    },
+    async start({ root, cache }, backendPort) {
+      const port = await freePort();
+      const args = [`--backend_addr=127.0.0.1:${backendPort}`, "--run_tls_server=false", "--allow_all_origins"];
+      args.push("--server_bind_address=127.0.0.1", `--server_http_debug_port=${port}`);
+      return start({ name: "grpcwebproxy", command: goProgram(root, "grpcwebproxy"), args, port, cacheDir: cache });
+    },
+  },
 ];
 
-/** A program that test/go/build has built. */
+/** A program that test/go/build or bench/install has built. */
 export function goProgram(root: string, name: string): string {
   return join(root, "test/.cache/bin", name);
 }
@@ -73,6 +86,7 @@ export function goProgram(root: string, name: string): string {
 function manifold(name: string, command: (root: string) => string, script: string[]): Peer {
   return {
     name,
+    takes: ["grpc", ...bridged],
     version: ({ root }) => {
       if (!existsSync(join(root, script.at(-1)!))) return { missing: `no ${script.at(-1)}` };
       return versionOf(command(root), ["--version"], /(\d+\.\d+\.\d+)/);
@@ -83,6 +97,29 @@ function manifold(name: string, command: (root: string) => string, script: strin
       const args = [...(first === undefined ? [] : [first, ...rest]), join(root, script.at(-1)!)];
       args.push("--listen", `127.0.0.1:${port}`, "--to", `http://127.0.0.1:${backendPort}`, "--access-log", "off");
       return start({ name, command: command(root), args, port, cacheDir: cache, env: { NO_COLOR: "1" } });
+    },
+  };
+}
+
+/**
+ * @param file names its log and its configuration
+ * @param filters what runs before the router: the name, and the type's name within Envoy's HTTP filters
+ */
+function envoy(file: string, takes: readonly Wire[], codec: string, filters: readonly [string, string][]): Peer {
+  return {
+    name: "envoy",
+    takes,
+    version: ({ cache }) => {
+      const binary = envoyBinary(cache);
+      if (binary === undefined) return { missing: "run bench/install" };
+      return versionOf(binary, ["--version"], /\/(\d+\.\d+\.\d+)\//);
+    },
+    async start({ cache }, backendPort) {
+      const port = await freePort();
+      const config = join(cache, `${file}.json`);
+      writeFileSync(config, JSON.stringify(envoyConfig({ port, backendPort, codec, filters })));
+      const args = ["-c", config, "--concurrency", "1", "--log-level", "error", "--disable-hot-restart"];
+      return start({ name: file, command: envoyBinary(cache)!, args, port, cacheDir: cache });
     },
   };
 }
@@ -107,16 +144,22 @@ function envoyBinary(cache: string): string | undefined {
 }
 
 /** Limits of number are raised out of the way; nothing is logged; everything else is Envoy's default. */
-function envoyConfig(port: number, backendPort: number): object {
+function envoyConfig(options: {
+  port: number;
+  backendPort: number;
+  codec: string;
+  filters: readonly [string, string][];
+}): object {
   const any = (type: string, rest: object) => ({ "@type": `type.googleapis.com/envoy.${type}`, ...rest });
   const address = (value: number) => ({ socket_address: { address: "127.0.0.1", port_value: value } });
   const route = { match: { prefix: "/" }, route: { cluster: "backend", timeout: "0s" } };
+  const filters = [...options.filters, ["router", "router.v3.Router"] as const];
   const manager = any("extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", {
     stat_prefix: "bench",
-    codec_type: "HTTP2",
+    codec_type: options.codec,
     stream_idle_timeout: "0s",
     route_config: { virtual_hosts: [{ name: "all", domains: ["*"], routes: [route] }] },
-    http_filters: [{ name: "router", typed_config: any("extensions.filters.http.router.v3.Router", {}) }],
+    http_filters: filters.map(([name, type]) => ({ name, typed_config: any(`extensions.filters.http.${type}`, {}) })),
   });
   const unlimited = { max_connections: 100_000, max_pending_requests: 100_000, max_requests: 100_000 };
   const cluster = {
@@ -126,7 +169,7 @@ function envoyConfig(port: number, backendPort: number): object {
     circuit_breakers: { thresholds: [unlimited] },
     load_assignment: {
       cluster_name: "backend",
-      endpoints: [{ lb_endpoints: [{ endpoint: { address: address(backendPort) } }] }],
+      endpoints: [{ lb_endpoints: [{ endpoint: { address: address(options.backendPort) } }] }],
     },
     typed_extension_protocol_options: {
       "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": any(
@@ -138,7 +181,7 @@ function envoyConfig(port: number, backendPort: number): object {
   const chain = { filters: [{ name: "http", typed_config: manager }] };
   return {
     static_resources: {
-      listeners: [{ name: "in", address: address(port), filter_chains: [chain] }],
+      listeners: [{ name: "in", address: address(options.port), filter_chains: [chain] }],
       clusters: [cluster],
     },
   };

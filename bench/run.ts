@@ -10,10 +10,12 @@ import { freePort, type Running, start, stopAll } from "./process.ts";
 import { type Budget, checkBudgets, type Rounds, table } from "./report.ts";
 import { type Figures, type Scenario, scenarios } from "./scenarios.ts";
 
+const peerNames = ["direct", ...new Set(peers.map(({ name }) => name))];
+
 const usage = `usage: npm run bench -- [options]
   --rounds N      rounds to measure, each of them every proxy once (default 5)
   --only A,B      these scenarios only: ${scenarios.map(({ name }) => name).join(", ")}
-  --peers A,B     these proxies only: ${peers.map(({ name }) => name).join(", ")}, direct
+  --peers A,B     these proxies only: ${peerNames.join(", ")}
   --quick         one round, a fifth of the calls
   --check         compare with bench/budgets.json; exit 1 where one is not kept`;
 
@@ -39,15 +41,19 @@ async function main(): Promise<number> {
 
   const versions: Record<string, string> = {};
   const targets: Target[] = [];
+  const needed = new Set(options.scenarios.map(({ wire }) => wire));
   if (options.peers.includes("direct")) targets.push({ name: "direct", peer: undefined, running: backend });
   for (const peer of peers.filter(({ name }) => options.peers.includes(name))) {
+    if (!peer.takes.some((wire) => needed.has(wire))) continue;
     const found = peer.version(places);
     if ("missing" in found) {
       console.log(`${peer.name} is left out: ${found.missing}`);
       continue;
     }
     const running = await peer.start(places, backendPort);
-    execFileSync(goProgram(places.root, "load"), ["check", "--addr", `127.0.0.1:${running.port}`]);
+    if (peer.takes.includes("grpc")) {
+      execFileSync(goProgram(places.root, "load"), ["check", "--addr", `127.0.0.1:${running.port}`]);
+    }
     versions[peer.name] = found.version;
     targets.push({ name: peer.name, peer, running });
   }
@@ -58,7 +64,9 @@ async function main(): Promise<number> {
 
   const results: Record<string, Rounds> = {};
   for (const scenario of options.scenarios) {
-    results[scenario.name] = await measure(scenario, targets, backendPort, options);
+    // The backend takes nothing but gRPC, so there is no direct way for the rest.
+    const able = targets.filter(({ peer }) => (peer?.takes ?? ["grpc"]).includes(scenario.wire));
+    results[scenario.name] = await measure(scenario, able, backendPort, options);
     console.log(`${table(scenario, results[scenario.name]!)}\n`);
     writeFileSync(join(cache, "results.json"), JSON.stringify({ facts, versions, options, results }, undefined, 2));
   }
@@ -127,7 +135,7 @@ function readOptions() {
       options: {
         rounds: { type: "string", default: "5" },
         only: { type: "string", default: scenarios.map(({ name }) => name).join(",") },
-        peers: { type: "string", default: ["direct", ...peers.map(({ name }) => name)].join(",") },
+        peers: { type: "string", default: peerNames.join(",") },
         quick: { type: "boolean", default: false },
         check: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
@@ -142,7 +150,7 @@ function readOptions() {
       return scenario;
     });
     for (const name of values.peers.split(",")) {
-      if (name !== "direct" && !peers.some((peer) => peer.name === name)) throw new Error(`unknown peer "${name}"`);
+      if (!peerNames.includes(name)) throw new Error(`unknown peer "${name}"`);
     }
     const scale = values.quick ? 0.2 : 1;
     return { rounds, scenarios: chosen, peers: values.peers.split(","), scale, check: values.check };

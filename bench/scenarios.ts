@@ -3,7 +3,7 @@ import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { h2load, type Load } from "./h2load.ts";
+import { h2load, type Load, type Wire } from "./h2load.ts";
 import { goProgram, type Places } from "./peers.ts";
 import { type Running, treeCpuMicros, treeRssMiB } from "./process.ts";
 
@@ -16,6 +16,8 @@ export interface Scenario {
   readonly title: string;
   /** Name and unit of each figure, for the report. The first one is what ratios and budgets are about. */
   readonly figures: Record<string, string>;
+  /** What the proxies must take to be part of it. */
+  readonly wire: Wire;
   /** True where every measurement needs a proxy that has just been started. */
   readonly fresh?: boolean;
   /**
@@ -42,6 +44,10 @@ const stream: Load = {
 
 const large: Load = { ...unary, calls: 600, streams: 4, bytes: 1_000_000 };
 
+const webH2: Load = { ...unary, wire: "web-h2" };
+const webH1: Load = { ...unary, wire: "web-h1", calls: 60_000, connections: 64, streams: 1 };
+const connectH1: Load = { ...webH1, wire: "connect-h1" };
+
 export const scenarios: readonly Scenario[] = [
   loaded("unary", "unary, 100 B, 4 connections x 32 calls", unary, 1, "call"),
   loaded("stream", "server stream of 1,000 x 100 B, 4 connections x 8 calls", stream, 1000, "message"),
@@ -49,6 +55,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: "latency",
     title: "unary, 100 B, 2,000 calls/s on 4 connections",
+    wire: "grpc",
     figures: { cpu: "CPU us/call", p50: "p50 us", p99: "p99 us" },
     async run(target, { root }, scale) {
       const before = treeCpuMicros(target.pid);
@@ -58,12 +65,16 @@ export const scenarios: readonly Scenario[] = [
   },
   idle("idle-connections", "1,000 idle connections", 1000, 0),
   idle("idle-streams", "100 connections x 100 open idle streams", 100, 100),
+  loaded("web-h2", "gRPC-Web unary, 100 B, HTTP/2, 4 connections x 32 calls", webH2, 1, "call"),
+  loaded("web-h1", "gRPC-Web unary, 100 B, HTTP/1.1, 64 connections", webH1, 1, "call"),
+  loaded("connect-h1", "Connect unary, 100 B, HTTP/1.1, 64 connections", connectH1, 1, "call"),
 ];
 
 function loaded(name: string, title: string, load: Load, unitsPerCall: number, unit: string): Scenario {
   return {
     name,
     title,
+    wire: load.wire ?? "grpc",
     figures: { cpu: `CPU us/${unit}`, rate: `${unit}s/s` },
     async run(target, { cache }, scale) {
       const calls = Math.max(load.connections * load.streams, Math.round(load.calls * scale));
@@ -79,6 +90,7 @@ function idle(name: string, title: string, connections: number, streams: number)
   return {
     name,
     title,
+    wire: "grpc",
     fresh: true,
     figures: { rss: "RSS MiB", start: "at start MiB" },
     async run(target, { root }) {
@@ -87,12 +99,14 @@ function idle(name: string, title: string, connections: number, streams: number)
       const args = ["idle", "--addr", `127.0.0.1:${target.port}`, "--connections", connections, "--streams", streams];
       const client = spawn(goProgram(root, "load"), args.map(String), { stdio: ["pipe", "pipe", "inherit"] });
       const exit = once(client, "exit");
+      const tooLong = setTimeout(() => client.kill("SIGKILL"), 60_000);
       try {
         const [output] = await Promise.race([once(client.stdout, "data"), exit.then(() => [""])]);
         if (String(output).trim() !== "open") throw new Error(`${name}: could not open all of them`);
         await sleep(2000);
         return { rss: treeRssMiB(target.pid), start: atStart };
       } finally {
+        clearTimeout(tooLong);
         client.stdin.end();
         const killer = setTimeout(() => client.kill("SIGKILL"), 5000);
         await exit;

@@ -1,13 +1,14 @@
 /** Bridge: a call whose protocol, or whose upstream's, isn't gRPC. Decides whether it passes verbatim, and which layers it needs. */
 import { ConnectError } from "@connectrpc/connect";
 import type { Attempt, AttemptOwner } from "./attempt.ts";
-import type { InboundCall } from "./call.ts";
+import type { InboundCall, Protocol } from "./call.ts";
 import type { HttpStream, StreamListener } from "./http2/api.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import { type Field, valueOf } from "./http2/field.ts";
+import { MethodProbe } from "./method-probe.ts";
 import { OpaqueAttempt } from "./opaque-attempt.ts";
-import { ConnectUnaryServer } from "./protocol/connect-unary.ts";
-import { type Layer, maxHeldMessage } from "./protocol/layer.ts";
+import { ConnectUnaryServer } from "./protocol/connect-unary-server.ts";
+import type { Layer } from "./protocol/layer.ts";
 import { grpcFields, openBridged, serverLayer } from "./protocol/layers.ts";
 import type { MethodKinds } from "./protocol/method-kinds.ts";
 import { requestInProto, TranscodeLayer } from "./protocol/transcode.ts";
@@ -16,7 +17,6 @@ import { type MethodSchema, methodUnknown, type Schema, schemaNeeded } from "./s
 import type { UpstreamConnection } from "./upstream/connection.ts";
 import type { Endpoint } from "./upstream/endpoint.ts";
 import type { Upstream } from "./upstream/upstream.ts";
-import { prefixLength } from "./wire/envelope.ts";
 
 /** What bridged calls of a proxy share. */
 export interface BridgeContext {
@@ -30,14 +30,15 @@ export interface BridgeOwner extends StreamListener, AttemptOwner {
   downstream: HttpStream;
   /** Everything that an attempt needs is there. */
   acquire(): void;
+  /** Gives up the attempt: the request is held anew. False: it can't be sent again. */
+  again(): boolean;
   refuse(error: ConnectError): void;
 }
 
-/**
- * Milliseconds for which a request of unknown kind is held to see whether it is more than one message. A caller of a unary
- * method sends its end along with the message; one that doesn't is streaming.
- */
-const kindTimeoutMs = 20;
+/** Who gives an upstream a schema has JSON translated for it, also where the protocol is the same. */
+export function passesVerbatim({ protocol, codec }: InboundCall, { protocols, codecs, schema }: Upstream): boolean {
+  return protocols.includes(protocol) && (schema === undefined || codec !== "json" || codecs.includes(codec));
+}
 
 export class Bridge {
   /** The caller's protocol is one that the upstream speaks. */
@@ -50,10 +51,9 @@ export class Bridge {
   #translating: TranscodeLayer | undefined;
   #fields: readonly Field[] | undefined;
   #upstream: Upstream | undefined;
-  #kinds: MethodKinds | undefined;
-  /** The request is held until it has ended, or turns out to be a stream. */
-  #holding = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Where the upstream speaks Connect. */
+  #probe: MethodProbe | undefined;
+  #opaque: OpaqueAttempt | undefined;
 
   constructor(call: InboundCall, raw: HttpStream, owner: BridgeOwner) {
     this.#call = call;
@@ -69,6 +69,11 @@ export class Bridge {
     return this.#fields;
   }
 
+  /** What the upstream is spoken to in. */
+  get upstreamProtocol(): Protocol | undefined {
+    return this.verbatim ? this.#call.protocol : this.#upstream?.protocols[0];
+  }
+
   /** Content type of a gRPC answer to this call. */
   get contentType(): string {
     return `application/grpc+${this.#call.codec}`;
@@ -77,48 +82,58 @@ export class Bridge {
   /** The upstream is known. What has come of the request goes through the layers first, if it needs any. */
   start(upstream: Upstream, context: BridgeContext, body: RequestBody): void {
     this.#upstream = upstream;
-    this.#kinds = context.kinds;
-    this.verbatim = upstream.protocols.includes(this.#call.protocol);
+    this.verbatim = passesVerbatim(this.#call, upstream);
     if (this.verbatim) return this.#owner.acquire();
     const { codec, path } = this.#call;
     const translate = codec === "json" && !upstream.codecs.includes(codec);
-    const schema = context.schemaOf(upstream);
-    if (schema === undefined) return translate ? this.#owner.refuse(schemaNeeded(path, codec)) : this.#begin(body);
+    const needed = translate || upstream.protocols[0] === "connect";
+    const schema = needed ? context.schemaOf(upstream) : undefined;
+    const { kinds } = context;
+    if (schema === undefined)
+      return translate ? this.#owner.refuse(schemaNeeded(path, codec)) : this.#begin(body, kinds);
     const method = schema.method(path);
     const go = (known: MethodSchema | undefined) => {
-      if (known !== undefined) this.#learn(known.kind === "unary" ? "unary" : "stream");
+      if (known !== undefined) kinds.set(upstream.name, path, known.kind === "unary" ? "unary" : "stream");
       if (translate && known === undefined) this.#owner.refuse(methodUnknown(path));
-      else this.#begin(body, translate ? known : undefined);
+      else this.#begin(body, kinds, translate ? known : undefined);
     };
     if (method instanceof Promise) method.then(go).catch((error) => this.#owner.refuse(ConnectError.from(error)));
     else go(method);
   }
 
   /** @param translate the method whose messages have to be translated */
-  #begin(body: RequestBody, translate?: MethodSchema): void {
+  #begin(body: RequestBody, kinds: MethodKinds, translate?: MethodSchema): void {
+    const owner = this.#owner;
     if (this.#raw.closed) return;
-    this.#holding = this.#upstream!.protocols[0] === "connect" && this.#kindOf() !== "stream";
     if (translate !== undefined) {
       this.#translating = new TranscodeLayer(translate, valueOf(this.fields, "grpc-encoding"));
       this.#fields = requestInProto(this.fields);
     }
-    this.#goThroughLayers(body);
-    if (!this.#holding) return this.#owner.acquire();
-    this.onHeld(body, 0);
-    if (this.#holding && this.#kindOf() === undefined) {
-      this.#timer = setTimeout(() => this.#release("stream"), kindTimeoutMs);
+    if (this.#upstream!.protocols[0] === "connect") {
+      this.#probe = new MethodProbe(
+        {
+          acquire: () => owner.acquire(),
+          again: () => owner.again(),
+          credit: (bytes) => owner.downstream.consume(bytes),
+          refuse: (error) => owner.refuse(error),
+        },
+        {
+          kinds,
+          upstream: this.#upstream!.name,
+          path: this.#call.path,
+          encoding: valueOf(this.fields, "grpc-encoding"),
+          body,
+        },
+      );
     }
+    this.#goThroughLayers(body);
+    if (this.#probe === undefined) owner.acquire();
+    else this.#probe.start();
   }
 
   /** More of the request has come while no attempt is under way. */
-  onHeld(body: RequestBody, bytes: number): void {
-    if (!this.#holding) return;
-    if (bytes > 0) {
-      body.creditHeld(bytes);
-      this.#owner.downstream.consume(bytes);
-    }
-    if (body.ended) this.#release(isOneMessage(body) ? this.#kindOf() : "stream");
-    else if (body.bytes > maxHeldMessage) this.#release("stream");
+  onHeld(): void {
+    this.#probe?.onBody();
   }
 
   /** Opens the upstream's stream for an attempt. */
@@ -126,42 +141,25 @@ export class Bridge {
     const { fields, body, attempt } = request;
     const protocol = this.#upstream!.protocols[0]!;
     if (this.verbatim || protocol === "grpc") return connection.request(fields, body.empty, attempt);
-    const kind = this.#kindOf() ?? "unary";
-    const [first] = body.kept;
-    return openBridged(
-      connection,
-      {
-        protocol,
-        kind,
-        codec: this.#translating === undefined ? this.#call.codec : "proto",
-        fields,
-        end: body.empty,
-        compressed: first !== undefined && (first.bytes[first.start]! & 1) === 1,
-        onWrongKind: () => {
-          this.#learn(kind === "unary" ? "stream" : "unary");
-          attempt.cancel();
-          attempt.onReset(ErrorCode.refusedStream, "unprocessed");
-        },
-      },
-      attempt,
-    );
+    const codec = this.#translating === undefined ? this.#call.codec : "proto";
+    return openBridged(connection, { protocol, codec, fields, end: body.empty, form: this.#probe }, attempt);
   }
 
   opaqueAttempt(owner: AttemptOwner, endpoint: Endpoint): Attempt {
-    return new OpaqueAttempt(owner, endpoint);
+    this.#opaque = new OpaqueAttempt(owner, endpoint);
+    return this.#opaque;
   }
 
-  /** Writes a status of ours in the caller's protocol. */
+  /** Writes a status of ours in the caller's protocol; where a part of an answer has no place for it, the stream is reset. */
   refuse(fields: readonly Field[], answered: boolean): void {
     const layer = this.#layer;
     if (layer === undefined) this.#raw.sendHeaders(fields, true);
-    else if (answered && this.verbatim && layer instanceof ConnectUnaryServer) this.#raw.reset(ErrorCode.internalError);
+    else if (answered && this.#opaque?.atBoundary === false) this.#raw.reset(ErrorCode.internalError);
     else layer.sendHeaders(fields, true);
   }
 
   stop(): void {
-    this.#holding = false;
-    clearTimeout(this.#timer);
+    this.#probe?.stop();
   }
 
   /** Puts the layers between the caller's stream and the call, and sends what has come already through them. */
@@ -178,40 +176,13 @@ export class Bridge {
     }
     this.#raw.listener = lowest;
     this.#owner.downstream = translating ?? lowest;
-    if (came.length === 0 && ended) {
-      if (layer instanceof ConnectUnaryServer) layer.begin();
-      else lowest.onData(nothing, 0, 0, true);
-    }
+    const empty = came.length === 0 && ended;
+    if (layer instanceof ConnectUnaryServer && (empty || this.#call.get !== undefined)) layer.begin();
+    else if (empty) lowest.onData(nothing, 0, 0, true);
     came.forEach(({ bytes, start, stop }, at) => {
       lowest.onData(bytes, start, stop, ended && at === came.length - 1);
     });
   }
-
-  #kindOf(): "unary" | "stream" | undefined {
-    return this.#kinds!.get(this.#upstream!.name, this.#call.path);
-  }
-
-  #learn(kind: "unary" | "stream"): void {
-    this.#kinds!.set(this.#upstream!.name, this.#call.path, kind);
-  }
-
-  #release(kind: "unary" | "stream" | undefined): void {
-    if (!this.#holding) return;
-    this.stop();
-    if (kind !== undefined && this.#kindOf() === undefined) this.#learn(kind);
-    this.#owner.acquire();
-  }
 }
 
 const nothing = new Uint8Array(0);
-
-/** The body is exactly one envelope. */
-function isOneMessage(body: RequestBody): boolean {
-  const prefix: number[] = [];
-  for (const { bytes, start, stop } of body.kept) {
-    for (let at = start; at < stop && prefix.length < prefixLength; at++) prefix.push(bytes[at]!);
-  }
-  if (prefix.length < prefixLength) return false;
-  const [, a, b, c, d] = prefix;
-  return ((a! << 24) | (b! << 16) | (c! << 8) | d!) >>> 0 === body.bytes - prefixLength;
-}

@@ -1,4 +1,6 @@
 /** Call: one inbound RPC, as a director sees it. */
+
+import { Code, ConnectError } from "@connectrpc/connect";
 import { Field, FieldKind, valueOf } from "./http2/field.ts";
 import { turn } from "./http2/turn.ts";
 import type { ConnectGet } from "./wire/connect-get.ts";
@@ -6,7 +8,6 @@ import type { Framing } from "./wire/content-type.ts";
 import { checkConnectVersion, detectProtocol, splitQuery } from "./wire/detect.ts";
 import { type MethodPath, parsePath } from "./wire/path.ts";
 import { parseConnectTimeout, parseGrpcTimeout } from "./wire/timeout.ts";
-import { Code, ConnectError } from "@connectrpc/connect";
 
 /** Who calls: the other end of the downstream connection. */
 export interface Peer {
@@ -58,6 +59,8 @@ export interface Call {
 export interface Origin {
   readonly peer: Peer;
   readonly secure: boolean;
+  /** Default "2.0". */
+  readonly httpVersion?: "1.1" | "2.0";
 }
 
 /** A request that is no RPC: answered in plain HTTP, for there is no RPC protocol to answer in. */
@@ -99,7 +102,7 @@ export class InboundCall implements Call {
   /** What was wrong with it, though it is an RPC: to be answered in its own protocol. */
   readonly fault: ConnectError | undefined;
 
-  /** @throws HttpRefusal 404, 405 or 415 for what isn't an RPC */
+  /** @throws HttpRefusal 404, 405 or 415 for what isn't an RPC, 505 for gRPC over HTTP/1.1 */
   constructor(fields: readonly Field[], origin: Origin) {
     const head = readHead(fields);
     const { path, query } = splitQuery(head.path.value);
@@ -108,6 +111,9 @@ export class InboundCall implements Call {
     if (type.framing === undefined) {
       if (parts === undefined) throw new HttpRefusal(404, `no method at path "${path}"`);
       throw new HttpRefusal(type.status, type.message, [type.header]);
+    }
+    if (type.framing === "grpc" && origin.httpVersion === "1.1") {
+      throw new HttpRefusal(505, "gRPC needs HTTP/2; over HTTP/1.1 there are gRPC-Web and Connect");
     }
     this.fields = fields;
     this.#origin = origin;
@@ -125,6 +131,7 @@ export class InboundCall implements Call {
       if (parts === undefined || (query !== undefined && type.get === undefined)) {
         throw new ConnectError(`no method at path "${head.path.value}"`, Code.Unimplemented);
       }
+      if (head.twoTimeouts) throw new ConnectError("more than one deadline", Code.InvalidArgument);
       if (this.protocol === "connect") checkConnectVersion(head.connectProtocolVersion);
       const timeout = this.timeoutField?.value;
       this.timeoutMs = this.protocol === "connect" ? parseConnectTimeout(timeout) : parseGrpcTimeout(timeout);
@@ -183,6 +190,8 @@ interface Head {
   grpcTimeout: Field | undefined;
   connectTimeout: Field | undefined;
   connectProtocolVersion: string | undefined;
+  /** One of the two headers for a deadline came twice. */
+  twoTimeouts: boolean;
 }
 
 function readHead(fields: readonly Field[]): Head {
@@ -194,15 +203,20 @@ function readHead(fields: readonly Field[]): Head {
     grpcTimeout: undefined,
     connectTimeout: undefined,
     connectProtocolVersion: undefined,
+    twoTimeouts: false,
   };
   for (let i = 0; i < fields.length; i++) {
     const field = fields[i]!;
     const { kind, name } = field;
     if (kind === FieldKind.regular) {
       if (name === "content-type") head.contentType = field.value;
-      else if (name === "grpc-timeout") head.grpcTimeout = field;
-      else if (name === "connect-timeout-ms") head.connectTimeout = field;
-      else if (name === "connect-protocol-version") head.connectProtocolVersion = field.value;
+      else if (name === "grpc-timeout") {
+        if (head.grpcTimeout !== undefined) head.twoTimeouts = true;
+        head.grpcTimeout = field;
+      } else if (name === "connect-timeout-ms") {
+        if (head.connectTimeout !== undefined) head.twoTimeouts = true;
+        head.connectTimeout = field;
+      } else if (name === "connect-protocol-version") head.connectProtocolVersion = field.value;
     } else if (kind === FieldKind.path) head.path = field;
     else if (kind === FieldKind.method) head.method = field.value;
     else if (kind === FieldKind.authority) head.authority = field;

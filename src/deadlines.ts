@@ -1,4 +1,5 @@
 /** Deadlines: ends the calls whose time is over. One timer for all of them, for most calls are long done when it runs. */
+import { startTurn } from "./http2/turn.ts";
 
 /** A call with a deadline, and its place among those that share a tick. */
 export interface Timed {
@@ -61,7 +62,7 @@ export class Deadlines {
       this.#timer = undefined;
       return;
     }
-    const now = performance.now();
+    const now = startTurn();
     const last = Math.floor(now / tickMs);
     const due: Timed[] = [];
     for (let tick = Math.max(this.#tick, last - slotCount + 1); tick <= last; tick++) {

@@ -3,6 +3,7 @@ import type { InboundCall } from "./call.ts";
 import { Field, FieldKind, Indexing } from "./http2/field.ts";
 import { turn } from "./http2/turn.ts";
 import type { Rewrite } from "./route/director.ts";
+import { parsePath } from "./wire/path.ts";
 import { formatConnectTimeout, formatGrpcTimeout } from "./wire/timeout.ts";
 
 const post = new Field(":method", "POST");
@@ -51,6 +52,35 @@ export function forwardFields(call: InboundCall, options: ForwardOptions): Field
     for (const [name, value] of rewrite.addHeaders) out.push(new Field(name, value));
   }
   return out;
+}
+
+/** Those that were found well-formed: a route's is the same for all its calls. */
+const wellFormed = new WeakSet<Rewrite>();
+
+/**
+ * Looks at what a director wants to have changed, before anything is sent (fault C1).
+ *
+ * @throws TypeError naming the value that can't be part of a request
+ */
+export function checkRewrite(rewrite: Rewrite | undefined): void {
+  if (rewrite === undefined || wellFormed.has(rewrite)) return;
+  const { authority, service, addHeaders = [] } = rewrite;
+  if (authority !== undefined && !isValue(authority)) throw unusable("authority", authority);
+  if (service !== undefined && parsePath(`/${service}/M`) === undefined) throw unusable("service", service);
+  for (const [name, value] of addHeaders) {
+    if (!isValue(value)) throw unusable(`value of header ${name}`, value);
+    if (new Field(name, value).kind !== FieldKind.regular) throw unusable("header", name);
+  }
+  wellFormed.add(rewrite);
+}
+
+/** One character for each byte, and none that section 8.2.1 of RFC 9113 forbids. */
+function isValue(text: unknown): boolean {
+  return typeof text === "string" && /^[^\0\r\n\u0100-\uffff]*$/.test(text);
+}
+
+function unusable(what: string, value: unknown): TypeError {
+  return new TypeError(`rewrite: ${what} ${JSON.stringify(value)} can't be sent`);
 }
 
 function authorityField(call: InboundCall, rewrite: Rewrite | undefined): Field | undefined {

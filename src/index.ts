@@ -1,13 +1,21 @@
 /** The public API of rpc-manifold. */
 export type { Call, Peer, PeerCertificate, Protocol } from "./call.ts";
+export type { Http1Settings } from "./http1/settings.ts";
 export type { Http2Settings } from "./http2/settings.ts";
+export type { Routes } from "./local/routes.ts";
 export { type AccessLogOptions, createAccessLog } from "./observe/access-log.ts";
 export type { CallRecord } from "./observe/call-record.ts";
 export { createLog, type Log, type LogOptions } from "./observe/log.ts";
+export type { HttpAnswer, HttpRequest, ServeHttp } from "./plain-http.ts";
 export { createProxy, type Proxy, type ProxyOptions } from "./proxy.ts";
 export type { Destination, Director, OneToOne, Rewrite } from "./route/director.ts";
+export { schemaOfImage } from "./schema/image.ts";
+export type { MethodSchema, Schema } from "./schema/schema.ts";
+export type { CorsOptions } from "./serve/cors.ts";
 export type { BoundAddress, ListenerOptions, ListenerTls } from "./serve/listener.ts";
 export { type ServeOptions, type Server, serve } from "./serve/serve.ts";
+export { createHandler, type HandlerOptions, peerKey } from "./universal/handler.ts";
+export { createProxyTransport, type ProxyTransportOptions } from "./universal/transport.ts";
 export type { Balance } from "./upstream/balance.ts";
 export { roundRobin } from "./upstream/balance.ts";
 export type { EndpointOptions } from "./upstream/target.ts";

@@ -1,12 +1,17 @@
 /** Proxy: the spine. Opens a call, asks the director, relays; and the one place where what goes wrong becomes an answer. */
 import { Code, ConnectError } from "@connectrpc/connect";
+import type { UniversalHandlerFn } from "@connectrpc/connect/protocol";
 import { HttpRefusal, InboundCall, type Origin } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { HttpStream, StreamListener } from "./http2/api.ts";
-import type { Field } from "./http2/field.ts";
+import { type Field, valueOf } from "./http2/field.ts";
+import { startTurn } from "./http2/turn.ts";
+import { createLocalRoutes, type Routes } from "./local/routes.ts";
+import { type LocalOutcome, serveLocal } from "./local/serve-local.ts";
 import type { CallRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
 import { callerOf } from "./own-call.ts";
+import { askForAnswer, httpRequest, type ServeHttp, sendAnswer } from "./plain-http.ts";
 import { MethodKinds } from "./protocol/method-kinds.ts";
 import { answerHttp, discardRest } from "./refuse.ts";
 import { Relay, type RelayContext } from "./relay.ts";
@@ -14,7 +19,9 @@ import type { Destination, Director } from "./route/director.ts";
 import { ReflectedSchema } from "./schema/reflected.ts";
 import type { ReflectionCall } from "./schema/reflection.ts";
 import type { Schema } from "./schema/schema.ts";
+import { type Acceptor, createHandler } from "./universal/handler.ts";
 import type { Upstream } from "./upstream/upstream.ts";
+import { parseStatus, statusOfHttp, statusOk } from "./wire/status.ts";
 
 export interface ProxyOptions {
   /** Decides where each call goes. */
@@ -23,6 +30,10 @@ export interface ProxyOptions {
   readonly onCall?: (record: CallRecord) => void;
   /** For what goes wrong inside: a director that throws something else than a `ConnectError`. Default: nowhere. */
   readonly log?: Log;
+  /** Services of our own: they win over the director, and are spoken to in all three protocols. Default: none. */
+  readonly routes?: Routes;
+  /** Answers requests that are no RPC, such as a browser's for a page. Default: 404, 405 or 415, as fits. */
+  readonly serveHttp?: ServeHttp;
 }
 
 /** A request that has come over HTTP/2. */
@@ -33,24 +44,31 @@ export interface InboundRequest {
 }
 
 export interface Proxy {
+  /** The proxy for hosts of other makers: Connect's adapters for Node, Express, Fastify, and everything that speaks fetch. */
+  readonly handler: UniversalHandlerFn;
   /** Takes a request; what it returns is told the rest of it. Never throws: whatever goes wrong is an answer. */
   accept(request: InboundRequest): StreamListener;
 }
 
 /** Creates a proxy. It holds no sockets: `serve` gives it listeners, and upstreams dial for themselves. */
-export function createProxy({ director, onCall, log }: ProxyOptions): Proxy {
+export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyOptions): Proxy {
+  const local = routes && createLocalRoutes(routes);
   const context: RelayContext = {
     deadlines: new Deadlines(),
     kinds: new MethodKinds(),
     schemaOf: schemasOf((upstream) => callerOf(upstream, context)),
-    onCall,
+    onCall: onCall && contained(onCall, log),
   };
 
   function direct(call: InboundCall, relay: Relay): void {
     const destination = director(call);
-    if (destination instanceof Promise)
-      destination.then((decided) => go(relay, decided)).catch(refuseWith(call, relay));
-    else go(relay, destination);
+    if (!(destination instanceof Promise)) return go(relay, destination);
+    destination
+      .then((decided) => {
+        startTurn(); // time has passed: the caller's deadline has less left
+        go(relay, decided);
+      })
+      .catch(refuseWith(call, relay));
   }
 
   /** The one catch: a refusal of the director is the caller's to know, anything else is ours alone. */
@@ -62,14 +80,28 @@ export function createProxy({ director, onCall, log }: ProxyOptions): Proxy {
     };
   }
 
-  return {
+  const proxy: Acceptor = {
     accept({ stream, fields, origin }) {
+      const own = local?.match(valueOf(fields, ":path") ?? "");
+      if (own !== undefined) {
+        const httpVersion = origin.httpVersion ?? "2.0";
+        return serveLocal(own, {
+          stream,
+          fields,
+          origin,
+          httpVersion,
+          onEnd: recordLocal({ fields, origin }, context),
+        });
+      }
       let call: InboundCall;
       try {
         call = new InboundCall(fields, origin);
       } catch (error) {
         if (!(error instanceof HttpRefusal)) throw error;
-        answerHttp(stream, error);
+        const request = httpRequest(fields);
+        const answer = serveHttp && askForAnswer(serveHttp, request, log);
+        if (answer === undefined) answerHttp(stream, error, request.method === "HEAD");
+        else sendAnswer(stream, request.method, answer);
         return discardRest(stream);
       }
       const relay = new Relay(call, stream, context);
@@ -83,6 +115,32 @@ export function createProxy({ director, onCall, log }: ProxyOptions): Proxy {
       return stream.listener;
     },
   };
+  return { ...proxy, handler: createHandler(proxy) };
+}
+
+/** A call to a service of our own is a line of the log like any other; a status that stands inside a body isn't looked for. */
+function recordLocal(
+  { fields, origin }: Omit<InboundRequest, "stream">,
+  { onCall }: RelayContext,
+): ((outcome: LocalOutcome) => void) | undefined {
+  if (onCall === undefined) return undefined;
+  const startedAt = performance.now();
+  return ({ status, grpcStatus, requestBytes, responseBytes, error }) => {
+    const durationMs = performance.now() - startedAt;
+    const code = grpcStatus !== undefined ? parseStatus(grpcStatus) : statusOfLocal(status);
+    try {
+      const call = new InboundCall(fields, origin);
+      const detail = error === undefined ? {} : { detail: errorText(error) };
+      onCall({ call, status: code, endpoint: "local", requestBytes, responseBytes, durationMs, ...detail });
+    } catch {
+      // it was no RPC, and has been answered in HTTP
+    }
+  };
+}
+
+function statusOfLocal(http: number | undefined): number {
+  if (http === undefined) return Code.Canceled;
+  return http === 200 ? statusOk : statusOfHttp(http);
 }
 
 /** Looks up the schema of an upstream; those by reflection are asked for once and kept as long as their upstream. */
@@ -103,6 +161,17 @@ function go(relay: Relay, destination: Destination): void {
     default:
       throw new TypeError(`director returned mode "${(destination as { mode: unknown }).mode}"`);
   }
+}
+
+/** What a user's callback throws is logged: it would end the connection, or from a timer the process, that it was called for. */
+function contained(onCall: (record: CallRecord) => void, log: Log | undefined): (record: CallRecord) => void {
+  return (record) => {
+    try {
+      onCall(record);
+    } catch (error) {
+      log?.error({ path: record.call.path, error: errorText(error) }, "onCall failed");
+    }
+  };
 }
 
 function errorText(error: unknown): string {

@@ -1,5 +1,5 @@
 /** Refuse: answers of our own, in the shape that the caller understands. */
-import type { ConnectError } from "@connectrpc/connect";
+import { ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { HttpRefusal } from "./call.ts";
 import type { HttpStream, StreamListener } from "./http2/api.ts";
@@ -9,6 +9,9 @@ import { encodeMessage } from "./wire/message.ts";
 
 const ok = new Field(":status", "200");
 
+/** What an error's metadata may say of the message that it came in, and what would be wrong of the one that it goes out in. */
+const ofAnotherMessage = new Set(["content-type", "content-encoding", "grpc-encoding", "grpc-status", "grpc-message"]);
+
 /**
  * An error as gRPC trailers; with a content type, as the one header block of a Trailers-Only response. Metadata and details of
  * the error go along. Not indexed: hardly two errors are alike.
@@ -17,14 +20,24 @@ export function statusFields(error: ConnectError, contentType?: string): Field[]
   const fields = contentType === undefined ? [] : [ok, new Field("content-type", contentType)];
   fields.push(new Field("grpc-status", String(error.code)));
   fields.push(new Field("grpc-message", encodeMessage(error.rawMessage), Indexing.without));
-  setTrailerStatus(new Headers(), error).forEach((value, name) => {
-    if (name !== "grpc-status" && name !== "grpc-message") fields.push(new Field(name, value, Indexing.without));
+  setTrailerStatus(new Headers(), wellFormed(error)).forEach((value, name) => {
+    const field = new Field(name, value, Indexing.without);
+    if (field.kind === FieldKind.regular && !ofAnotherMessage.has(name)) fields.push(field);
   });
-  return fields.filter(({ kind }) => kind !== FieldKind.malformed && kind !== FieldKind.connectionSpecific);
+  return fields;
 }
 
-/** Answers a request that is no RPC: a status and a line of text. */
-export function answerHttp(stream: HttpStream, { status, message, headers }: HttpRefusal): void {
+/** Half a surrogate pair in the message, which Connect's encoding throws at, becomes U+FFFD. */
+function wellFormed(error: ConnectError): ConnectError {
+  const message = new TextDecoder("utf-8", { ignoreBOM: true }).decode(new TextEncoder().encode(error.rawMessage));
+  if (message === error.rawMessage) return error;
+  const copy = new ConnectError(message, error.code, error.metadata);
+  copy.details = error.details;
+  return copy;
+}
+
+/** Answers a request that is no RPC: a status and a line of text, which for HEAD is left out (RFC 9110 section 9.3.2). */
+export function answerHttp(stream: HttpStream, { status, message, headers }: HttpRefusal, head: boolean): void {
   const body = Buffer.from(`${message}\n`, "latin1");
   stream.sendHeaders(
     [
@@ -33,9 +46,9 @@ export function answerHttp(stream: HttpStream, { status, message, headers }: Htt
       new Field("content-length", String(body.length)),
       ...headers.map(([name, value]) => new Field(name, value)),
     ],
-    false,
+    head,
   );
-  stream.sendData(body, 0, body.length, true);
+  if (!head) stream.sendData(body, 0, body.length, true);
 }
 
 /** Bytes that a caller may send after its answer before it is told to stop. */

@@ -1,10 +1,10 @@
 /** Relay: one call, from the caller's stream to an upstream's. Bytes pass as they come; nothing of a message is looked at. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
-import { Bridge, type BridgeContext } from "./bridge.ts";
+import { Bridge, type BridgeContext, passesVerbatim } from "./bridge.ts";
 import type { InboundCall } from "./call.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
-import { forwardFields } from "./forward.ts";
+import { checkRewrite, forwardFields } from "./forward.ts";
 import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import { type Field, valueOf } from "./http2/field.ts";
@@ -59,16 +59,21 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     if (call.timeoutMs !== undefined) context.deadlines.add(this, call.startedAt + call.timeoutMs);
   }
 
-  /** Sends the call on its way. */
+  /**
+   * Sends the call on its way.
+   *
+   * @throws TypeError if the destination's rewrite can't be sent
+   */
   start(destination: OneToOne): void {
     if (this.#over) return;
+    checkRewrite(destination.rewrite);
     this.#destination = destination;
     const { timeoutMs, upstream } = destination;
     if (timeoutMs !== undefined && this.#call.startedAt + timeoutMs < this.deadline) {
       this.#disarm();
       this.#context.deadlines.add(this, this.#call.startedAt + timeoutMs);
     }
-    if (this.#bridge === undefined && upstream.protocols.includes("grpc")) return this.#acquire(undefined);
+    if (this.#bridge === undefined && passesVerbatim(this.#call, upstream)) return this.#acquire(undefined);
     this.#bridge ??= new Bridge(this.#call, this.downstream, this);
     this.#bridge.start(upstream, this.#context, this.#body);
   }
@@ -97,14 +102,14 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     if (this.#over) return this.#discard(stop - start, end);
     const stream = this.#attempt?.stream;
     this.#body.add(bytes, start, stop, end);
-    if (stream === undefined) this.#bridge?.onHeld(this.#body, stop - start);
+    if (stream === undefined) this.#bridge?.onHeld();
     else if (stream.sendData(bytes, start, stop, end)) this.requestSent(stop - start);
   }
 
   onTrailers(fields: Field[]): void {
     this.#body.ended = true;
     this.#body.trailers = fields;
-    if (this.#attempt === undefined) this.#bridge?.onHeld(this.#body, 0);
+    if (this.#attempt === undefined) this.#bridge?.onHeld();
     else this.#attempt.stream.sendHeaders(fields, true);
   }
 
@@ -163,7 +168,17 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
       return this.fail(code, "upstream refused the stream", `refused by ${attempt.endpoint.address}`);
     }
     this.#attempt = undefined;
+    this.#body.rewind();
     this.#acquire(attempt.endpoint);
+  }
+
+  /** Gives up the attempt, of which the upstream has done no work: the request is held anew. False: it can't be sent again. */
+  again(): boolean {
+    if (this.#over || !this.#body.replayable) return false;
+    this.#attempt?.cancel();
+    this.#attempt = undefined;
+    this.#body.rewind();
+    return true;
   }
 
   complete(fields: readonly Field[]): void {
@@ -178,14 +193,19 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     if (!this.#over) this.#finish(status, undefined);
   }
 
+  /** An upstream that cancels when the time is over has seen the same deadline, by its own clock. */
   fail(code: Code, message: string, detail?: string): void {
+    if (code === Code.Canceled && this.deadline <= performance.now()) {
+      this.#disarm();
+      return this.onDeadline();
+    }
     this.refuse(new ConnectError(message, code, undefined, undefined, detail));
   }
 
   /** What waits for the caller's window is dropped: it would hold back the status for which the caller waits. */
   onDeadline(): void {
     this.deadline = Number.POSITIVE_INFINITY;
-    this.downstream.dropQueue();
+    if (this.#bridge?.verbatim !== true) this.downstream.dropQueue(); // there the status has to come behind it
     this.fail(Code.DeadlineExceeded, "deadline exceeded");
   }
 
@@ -201,16 +221,25 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     if (bytes > 0) this.downstream.consume(bytes);
   }
 
-  /** A caller whose call is over gets no credit; one that sends on all the same is told to stop (RFC 9113 section 8.1). */
+  /**
+   * A caller that still sends isn't left to wait for credit, for some don't look at the answer before they have sent all; one
+   * that sends on and on is told to stop (RFC 9113 section 8.1).
+   */
   #discard(bytes: number, end: boolean): void {
     this.#discarded += bytes;
     if (!end && this.#discarded > maxAfterEnd) this.downstream.reset(ErrorCode.noError);
+    else this.#credit(bytes);
   }
 
   #stopUpstream(): void {
     this.#cancelWait?.();
     this.#cancelWait = undefined;
     this.#attempt?.cancel();
+  }
+
+  #reached(): Pick<CallRecord, "endpoint" | "upstreamProtocol"> {
+    if (this.#attempt === undefined) return {};
+    return { endpoint: this.#attempt.endpoint.name, upstreamProtocol: this.#bridge?.upstreamProtocol ?? "grpc" };
   }
 
   #disarm(): void {
@@ -224,6 +253,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     this.#body.forget();
     this.#bridge?.stop();
     this.#disarm();
+    if (!this.#body.ended) this.#credit(this.#body.creditRest());
     // An answer before the request's end: an empty DATA ends our side, for servers count resets (fault A3).
     this.#attempt?.stream.dropQueue();
     this.#attempt?.stream.end();
@@ -231,7 +261,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
       call: this.#call,
       status,
       ...(message === undefined ? {} : { message }),
-      ...(this.#attempt === undefined ? {} : { endpoint: this.#attempt.endpoint.name }),
+      ...this.#reached(),
       ...(detail === undefined ? {} : { detail }),
       requestBytes: this.#body.bytes,
       responseBytes: this.responseBytes,

@@ -1,9 +1,9 @@
 /** Request body: what has come of a request, kept until it can't be needed again: for a connection that isn't there yet, or another try. */
 import type { HttpStream } from "./http2/api.ts";
-import type { Field } from "./http2/field.ts";
 import { type BodyRange, keepRange } from "./http2/body.ts";
+import type { Field } from "./http2/field.ts";
 
-/** Bytes that are kept for another try, once they have been sent. As much as a caller sends unasked. */
+/** As much as a caller sends unasked. */
 const maxReplay = 64 << 10;
 
 export class RequestBody {
@@ -12,6 +12,8 @@ export class RequestBody {
   /** All of it has come. */
   ended: boolean;
   trailers: Field[] | undefined;
+  /** Bytes that are kept for another try, once they have been sent. */
+  maxReplay = maxReplay;
   #kept: BodyRange[] | undefined = [];
   #keptBytes = 0;
   /** A try is under way that has had all of it so far. */
@@ -49,12 +51,17 @@ export class RequestBody {
     if (this.#keptBytes === 0) this.#kept.push({ bytes, start, stop, owned: false });
     else keepRange(this.#kept, bytes, start, stop);
     this.#keptBytes += length;
-    if (this.#sending && this.#keptBytes > maxReplay) this.#kept = undefined;
+    if (this.#sending && this.#keptBytes > this.maxReplay) this.#kept = undefined;
   }
 
   /** Nothing of it is needed any more. */
   forget(): void {
     this.#kept = undefined;
+  }
+
+  /** The try that had it is over, and another may be long in coming: until then all of it is kept. */
+  rewind(): void {
+    this.#sending = false;
   }
 
   /** Begins again with another layer above: takes out what was kept, as if nothing had come. */
@@ -64,6 +71,7 @@ export class RequestBody {
     this.#keptBytes = 0;
     this.bytes = 0;
     this.ended = false;
+    this.trailers = undefined;
     return kept;
   }
 
@@ -78,7 +86,7 @@ export class RequestBody {
       const { bytes, start, stop } = kept[i]!;
       if (stream.sendData(bytes, start, stop, endsWithData && i === kept.length - 1)) credit += this.sent(stop - start);
     }
-    if (this.#keptBytes > maxReplay) this.#kept = undefined;
+    if (this.#keptBytes > this.maxReplay) this.#kept = undefined;
     if (this.trailers !== undefined) stream.sendHeaders(this.trailers, true);
     return credit;
   }
@@ -92,8 +100,11 @@ export class RequestBody {
     return fresh;
   }
 
-  /** Bytes are held here on purpose, and more are wanted: they have their credit before they leave. */
-  creditHeld(bytes: number): void {
-    this.#credited += bytes;
+  /** All that has come gets its credit, whether it has left or not. Returns the bytes that had none yet. */
+  creditRest(): number {
+    const fresh = this.bytes - this.#credited;
+    if (fresh <= 0) return 0;
+    this.#credited = this.bytes;
+    return fresh;
   }
 }

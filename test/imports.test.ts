@@ -17,26 +17,34 @@ const ranks: Record<string, number> = {
   compress: 2,
   layout: 2,
   "fan-out-client": 3, // runs in browsers
-  plugin: 9,
-  schema: 3,
-  protocol: 4,
   call: 2,
-  upstream: 3,
-  route: 4, // a rule names the upstream that calls go to
-  steps: 5,
-  proxy: 6,
-  observe: 7,
-  serve: 7,
-  config: 8,
-  cli: 9,
-  index: 9,
+  schema: 3,
+  protocol: 5, // its layers open streams on connections of upstream/
+  universal: 4,
+  upstream: 4,
+  route: 5, // a rule names the upstream that calls go to
+  local: 5,
+  steps: 6,
+  proxy: 7,
+  observe: 8,
+  serve: 8,
+  config: 9,
+  cli: 10,
+  plugin: 10,
+  index: 10,
 };
 
 /** Types that every part above http2/ and wire/ may name: what a call leaves behind, and how a line is logged. */
 const sharedTypes = ["observe/log.ts", "observe/call-record.ts"];
 
 /** Where `node:` modules may be imported: all else runs wherever JavaScript does. */
-const nodeAllowed = [/^serve\//, /^cli\//, /^compress\//, /^upstream\/(transport|discovery)\.ts$/, /^config\/load\.ts$/];
+const nodeAllowed = [
+  /^serve\//,
+  /^cli\//,
+  /^compress\//,
+  /^upstream\/(transport|discovery)\.ts$/,
+  /^config\/load\.ts$/,
+];
 
 /** Parts that could be packages of their own, and the packages they may use. */
 const packagesOf: Record<string, RegExp> = { http2: /^$/, wire: /^@connectrpc\/connect$|^@bufbuild\/protobuf\/wire$/ };

@@ -1,11 +1,20 @@
 /** The command line: words to a command, with an error that says what was meant where they make none. */
 import { parseArgs } from "node:util";
-import { type Parsed, parseAddress, parseEndpointUrl } from "../config/scalar.ts";
+import type { Protocol } from "../call.ts";
+import { type Parsed, parseAddress, parseEndpointUrl, parseOrigin } from "../config/scalar.ts";
+import { protocols } from "../config/schema.ts";
 import { suggestion } from "../config/suggest.ts";
 import { type LogLevel, logLevels } from "../observe/log.ts";
 
 /** What lines look like: "auto" is pretty on a terminal and JSON otherwise. */
 export type AccessLogFormat = "auto" | "pretty" | "json" | "off";
+
+export interface UpstreamWords {
+  readonly protocols?: readonly Protocol[];
+  readonly http?: "2" | "1.1";
+  /** "reflection", or the path of an image. */
+  readonly schema?: string;
+}
 
 export interface ServeCommand {
   readonly name: "serve" | "demo";
@@ -13,6 +22,10 @@ export interface ServeCommand {
   readonly config: string | undefined;
   readonly listen: readonly string[];
   readonly to: readonly string[];
+  /** What is said of the upstream that `to` makes. */
+  readonly upstream: UpstreamWords;
+  /** Origins of pages that may call. */
+  readonly cors: readonly string[];
   readonly logLevel: LogLevel | undefined;
   readonly accessLog: AccessLogFormat | undefined;
 }
@@ -32,6 +45,10 @@ const options = {
   config: { type: "string", short: "c" },
   listen: { type: "string", short: "l", multiple: true },
   to: { type: "string", short: "t", multiple: true },
+  protocols: { type: "string" },
+  http: { type: "string" },
+  schema: { type: "string" },
+  cors: { type: "string", multiple: true },
   "log-level": { type: "string" },
   "access-log": { type: "string" },
   "no-access-log": { type: "boolean" },
@@ -41,7 +58,16 @@ const options = {
 
 type Option = keyof typeof options;
 
-const forServing: readonly Option[] = ["listen", "to", "log-level", "access-log", "no-access-log"];
+const ofUpstream: readonly Option[] = ["protocols", "http", "schema"];
+const forServing: readonly Option[] = [
+  "listen",
+  "to",
+  ...ofUpstream,
+  "cors",
+  "log-level",
+  "access-log",
+  "no-access-log",
+];
 
 /** The commands and what each takes. */
 const commands: Record<string, { readonly options: readonly Option[]; readonly words: number }> = {
@@ -121,16 +147,40 @@ function servingCommand(name: "serve" | "demo", values: (option: Option) => stri
   if (config !== undefined && to.length > 0) {
     throw new UsageError('"--to" is for the case without a file: with "--config", give upstreams and routes there');
   }
+  const stray = ofUpstream.find((option) => values(option).length > 0);
+  if (stray !== undefined && to.length === 0) {
+    throw new UsageError(`"--${stray}" is said of the servers that "--to" names: in a file, give ${stray} there`);
+  }
   for (const address of values("listen")) orFail("--listen", parseAddress(address));
   for (const url of to) orFail("--to", parseEndpointUrl(url));
+  for (const origin of values("cors")) orFail("--cors", parseOrigin(origin));
   const accessLog = values("no-access-log").length > 0 ? "off" : values("access-log").at(-1);
   return {
     name,
     config,
     listen: values("listen"),
     to,
+    upstream: upstreamWords(values),
+    cors: values("cors"),
     logLevel: oneOf("--log-level", values("log-level").at(-1), logLevels),
     accessLog: oneOf("--access-log", accessLog, accessLogFormats),
+  };
+}
+
+function upstreamWords(values: (option: Option) => string[]): UpstreamWords {
+  const given = values("protocols").at(-1);
+  const list = given?.split(",").map((word) => oneOf("--protocols", word.trim(), protocols)!);
+  const http = oneOf("--http", values("http").at(-1), ["2", "1.1"] as const);
+  const schema = values("schema").at(-1);
+  const repeated = list?.find((protocol, index) => list.indexOf(protocol) < index);
+  if (repeated !== undefined) throw new UsageError(`--protocols: "${repeated}" is given twice`);
+  if (http === "1.1" && (list ?? ["grpc"]).includes("grpc")) {
+    throw new UsageError("--http 1.1: grpc can't be spoken over HTTP/1.1\n  give --protocols grpc_web, or connect");
+  }
+  return {
+    ...(list === undefined ? {} : { protocols: list }),
+    ...(http === undefined ? {} : { http }),
+    ...(schema === undefined ? {} : { schema }),
   };
 }
 

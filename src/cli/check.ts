@@ -3,8 +3,8 @@ import process from "node:process";
 import { loadConfig } from "../config/load.ts";
 
 /** @throws ConfigError with every problem */
-export function check(file = "manifold.yaml"): void {
-  const { config, warnings } = loadConfig(file);
+export async function check(file = "manifold.yaml"): Promise<void> {
+  const { config, warnings } = await loadConfig(file);
   if (warnings !== "") process.stderr.write(`${warnings}\n\n`);
   const parts = [
     count(config.listeners?.length ?? 1, "listener"),

@@ -1,20 +1,27 @@
 /** What `manifold --help` prints. */
 
-export const help = `Manifold, a transparent proxy for gRPC.
+export const help = `Manifold, a transparent proxy for gRPC, gRPC-Web and Connect.
 
 usage:
   manifold [serve] --to URL... [--listen ADDR]...    proxy to one upstream, without a file
   manifold [serve] [--config FILE] [--listen ADDR]...  proxy as a file says (default manifold.yaml)
   manifold check [--config FILE]                     say all that is wrong with a file
   manifold init [FILE]                               write a file to start from
-  manifold demo [--to URL]... [--listen ADDR]...     proxy to three gRPC servers of its own, to try it out
+  manifold demo [--to URL]... [--listen ADDR]...     proxy to three gRPC servers of its own, with a page to try it
 
 options:
   -c, --config FILE      the configuration, YAML
   -l, --listen ADDR      host:port, [ipv6]:port or :port; port 0 takes a free one; in place of the file's
                          listeners (default 127.0.0.1:8080)
-  -t, --to URL           http://host:port (cleartext HTTP/2) or https://host:port; several are the endpoints
-                         of one upstream
+      --cors ORIGIN      lets pages of this origin call: https://app.example.com, https://*.example.com or "*";
+                         repeatable
+  -t, --to URL           http://host:port (cleartext) or https://host:port; several are the endpoints of one
+                         upstream, of which these three say more:
+      --protocols LIST   what it speaks: grpc, grpc_web, connect (default grpc); calls in others are bridged to
+                         the first
+      --http VERSION     2 or 1.1 (default 2; gRPC needs it)
+      --schema SCHEMA    "reflection", or the path of a Buf image: where its messages are described, for callers
+                         that speak JSON
       --log-level LEVEL  debug, info, warn, error or silent (default info)
       --access-log FORM  auto, pretty, json or off (default auto: pretty on a terminal, else JSON lines)
       --no-access-log    the same as --access-log off

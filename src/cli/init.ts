@@ -38,12 +38,16 @@ listeners:
   #     cert: tls.crt
   #     key: tls.key
   #     client_ca: ca.crt # clients must show a certificate that one of these signed
+  #   cors: { origins: ["https://app.example.com"] } # whose pages may call
 
 upstreams:
   users:
-    endpoints: # http: HTTP/2 in cleartext with prior knowledge; https: TLS with ALPN
+    endpoints: # http: cleartext (HTTP/2 with prior knowledge); https: TLS with ALPN
       - http://127.0.0.1:50051
       # - { name: second, url: https://users.internal:50051 }
+    # protocols: [grpc] # or grpc_web, connect: what it speaks; calls in others are bridged to the first
+    # http: "2" # or "1.1", for grpc_web and connect
+    # schema: reflection # or { image: api.binpb }: for callers that speak JSON
     # balance: round_robin
     # tls: { ca: ca.crt, cert: client.crt, key: client.key }
     # connect_timeout: 5s
@@ -60,6 +64,7 @@ routes: # the first that matches wins; a call that none matches is answered "uni
   #   remove_headers: [x-debug]
   - to: users
 
+# module: ./routes.js # services of your own, beside the proxy
 # access_log: auto # pretty on a terminal, JSON lines otherwise; or pretty, json, off
 # log_level: info
 # drain_timeout: 30s # time that calls have to finish after SIGTERM

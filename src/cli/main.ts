@@ -17,7 +17,7 @@ async function run(command: Command): Promise<number> {
       process.stdout.write(`${packageVersion()}\n`);
       return 0;
     case "check":
-      check(command.config);
+      await check(command.config);
       return 0;
     case "init":
       init(command.file);

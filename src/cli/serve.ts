@@ -1,9 +1,11 @@
 /** `manifold serve`: listens until a signal comes. */
 import { existsSync } from "node:fs";
 import process from "node:process";
-import { build, type Parts } from "../config/build.ts";
-import { loadConfig } from "../config/load.ts";
-import type { UpstreamConfig } from "../config/schema.ts";
+import { build, defaultAddress, type Parts } from "../config/build.ts";
+import { loadConfig, loadSchema } from "../config/load.ts";
+import type { Config, Listener, UpstreamConfig } from "../config/schema.ts";
+import type { ServeHttp } from "../plain-http.ts";
+import type { Schema } from "../schema/schema.ts";
 import { type Server, serve } from "../serve/serve.ts";
 import { type ServeCommand, UsageError } from "./args.ts";
 import { createOutput, type Output } from "./output.ts";
@@ -18,33 +20,60 @@ const defaultFile = "manifold.yaml";
  * @throws ConfigError, UsageError, or what `serve()` throws where an address can't be listened on
  */
 export async function runServe(command: ServeCommand): Promise<number> {
-  const { config, pem } = partsOf(command);
-  const output = outputOf(command, config);
-  const listeners = command.listen.map((address) => ({ address }));
-  const parts = { config: listeners.length === 0 ? config : { ...config, listeners }, pem };
+  const parts = await partsOf(command);
+  const output = outputOf(command, parts.config);
   const stop = stopSignals();
-  return serveUntilStopped(await start(parts, output), stop, output);
+  const running = await start({ ...parts, config: withListeners(parts.config, command) }, output);
+  return serveUntilStopped(running, stop, output);
 }
 
 /** A file's configuration, or one made of the URLs. */
-function partsOf({ config, to }: ServeCommand): Parts {
-  if (to.length > 0) return partsOfEndpoints(to);
+async function partsOf({ config, to, upstream }: ServeCommand): Promise<Parts> {
+  if (to.length > 0) return partsOfEndpoints(to, upstream);
   const file = config ?? (existsSync(defaultFile) ? defaultFile : undefined);
   if (file === undefined) {
     const hint = `"manifold init" writes a ${defaultFile}, "manifold demo" brings servers of its own`;
     throw new UsageError(`nothing to proxy to: give --to URL or --config FILE\n  ${hint}`);
   }
-  const loaded = loadConfig(file);
+  const loaded = await loadConfig(file);
   if (loaded.warnings !== "") process.stderr.write(`${loaded.warnings}\n\n`);
   return loaded;
 }
 
-/** Every call goes to one upstream with these endpoints. */
-export function partsOfEndpoints(endpoints: readonly UpstreamConfig["endpoints"][number][]): Parts {
-  return {
-    config: { upstreams: { default: { endpoints: [...endpoints] } }, routes: [{ to: "default" }] },
-    pem: new Map(),
+/**
+ * Every call goes to one upstream with these endpoints.
+ *
+ * @throws UsageError if the schema's file can't be used
+ */
+export function partsOfEndpoints(
+  endpoints: readonly UpstreamConfig["endpoints"][number][],
+  { protocols, http, schema }: ServeCommand["upstream"],
+): Parts {
+  const schemas = new Map<string, Schema>();
+  if (schema !== undefined && schema !== "reflection") schemas.set(schema, readSchema(schema));
+  const upstream: UpstreamConfig = {
+    endpoints: [...endpoints],
+    ...(protocols === undefined ? {} : { protocols: [...protocols] }),
+    ...(http === undefined ? {} : { http }),
+    ...(schema === undefined ? {} : { schema: schema === "reflection" ? schema : { image: schema } }),
   };
+  return { config: { upstreams: { default: upstream }, routes: [{ to: "default" }] }, pem: new Map(), schemas };
+}
+
+function readSchema(file: string): Schema {
+  try {
+    return loadSchema(file);
+  } catch (error) {
+    throw new UsageError(`--schema: ${(error as Error).message}`);
+  }
+}
+
+/** The command line's word counts, then the file's. */
+export function withListeners(config: Config, { listen, cors }: Pick<ServeCommand, "listen" | "cors">): Config {
+  const inFile = config.listeners ?? [{ address: defaultAddress }];
+  const listeners: Listener[] = listen.length > 0 ? listen.map((address) => ({ address })) : inFile;
+  if (cors.length === 0) return { ...config, listeners };
+  return { ...config, listeners: listeners.map((listener) => ({ ...listener, cors: { origins: [...cors] } })) };
 }
 
 /** The command line's word counts, then the file's. */
@@ -62,8 +91,13 @@ export interface Running {
 }
 
 /** Listens, and says where. */
-export async function start(parts: Parts, { log, accessLog, announce }: Output): Promise<Running> {
-  const built = build(parts, { log, ...(accessLog === undefined ? {} : { onCall: accessLog }) });
+export async function start(parts: Parts, output: Output, serveHttp?: ServeHttp): Promise<Running> {
+  const { log, accessLog, announce } = output;
+  const built = build(parts, {
+    log,
+    ...(accessLog === undefined ? {} : { onCall: accessLog }),
+    ...(serveHttp === undefined ? {} : { serveHttp }),
+  });
   const server = await serve(built.proxy, { listen: built.listen, drainTimeoutMs: built.drainTimeoutMs, log });
   for (const { address, port, secure } of server.addresses) {
     const host = address.includes(":") ? `[${address}]` : address;

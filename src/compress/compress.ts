@@ -1,10 +1,15 @@
 /**
- * Compression of single messages, by what the runtime has: gzip, deflate, br, and zstd where there is one (not in Node 20).
+ * Compression of single messages, by what the runtime has: gzip, deflate, br, and zstd where there is one (not in Node 20); what it
+ * hasn't can still be read.
  * Synchronous: messages are small, and a round through the thread pool costs more than most of them.
  */
-import { Code, ConnectError } from "@connectrpc/connect";
+
 import * as zlib from "node:zlib";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { isCompressed } from "../wire/encoding.ts";
+import { tooLargeCode } from "./limited-output.ts";
+import { decompressSnappy } from "./snappy.ts";
+import { decompressZstd } from "./zstd.ts";
 
 interface Encoding {
   readonly compress: (bytes: Uint8Array) => Uint8Array;
@@ -46,6 +51,13 @@ if (zstdCompressSync !== undefined && zstdDecompressSync !== undefined) {
 /** Names of the encodings that can be read and written here, the most common first; "identity" isn't among them. */
 export const supportedEncodings: readonly string[] = [...encodings.keys()];
 
+/** Those that can be read, by decoders of our own where the runtime has none. */
+const decoders = new Map<string, Encoding["decompress"]>([
+  ["zstd", decompressZstd],
+  ["snappy", decompressSnappy],
+  ...[...encodings].map(([name, { decompress }]) => [name, decompress] as const),
+]);
+
 /**
  * Decompresses a message, and stops as soon as there would be more of it than the limit: a few kilobytes can be a gigabyte.
  *
@@ -57,12 +69,13 @@ export const supportedEncodings: readonly string[] = [...encodings.keys()];
  */
 export function decompress(encoding: string, bytes: Uint8Array, limit: number): Uint8Array {
   if (!isCompressed(encoding) || bytes.length === 0) return withinLimit(bytes, limit);
-  const { decompress } = encodingOf(encoding);
+  const decompress = decoders.get(encoding);
+  if (decompress === undefined) throw unknown(encoding, decoders);
   let plain: Uint8Array;
   try {
     plain = decompress(bytes, { maxOutputLength: Math.max(limit, 1) }); // zlib wants at least one
   } catch (error) {
-    if ((error as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(limit);
+    if ((error as { code?: unknown }).code === tooLargeCode) throw tooLarge(limit);
     throw new ConnectError(`the message is not ${encoding}`, Code.InvalidArgument, undefined, undefined, error);
   }
   return withinLimit(plain, limit);
@@ -75,7 +88,10 @@ export function decompress(encoding: string, bytes: Uint8Array, limit: number): 
  * @throws ConnectError `unimplemented` for an encoding that isn't known here
  */
 export function compress(encoding: string, bytes: Uint8Array): Uint8Array {
-  return isCompressed(encoding) ? encodingOf(encoding).compress(bytes) : bytes;
+  if (!isCompressed(encoding)) return bytes;
+  const known = encodings.get(encoding);
+  if (known === undefined) throw unknown(encoding, encodings);
+  return known.compress(bytes);
 }
 
 /**
@@ -94,11 +110,9 @@ function exactly(decompress: Informed): Encoding["decompress"] {
 }
 
 /** gRPC, "Compression": the error names what would be understood. */
-function encodingOf(name: string): Encoding {
-  const encoding = encodings.get(name);
-  if (encoding !== undefined) return encoding;
-  const known = supportedEncodings.join(", ");
-  throw new ConnectError(`unknown compression "${name}", expected one of ${known}`, Code.Unimplemented);
+function unknown(name: string, known: ReadonlyMap<string, unknown>): ConnectError {
+  const expected = [...known.keys()].join(", ");
+  return new ConnectError(`unknown compression "${name}", expected one of ${expected}`, Code.Unimplemented);
 }
 
 function withinLimit(bytes: Uint8Array, limit: number): Uint8Array {

@@ -1,27 +1,37 @@
 /** The composition root: from a configuration to upstreams, a route table, a proxy and what it listens on. */
-import { createProxy, type Proxy } from "../proxy.ts";
+import type { Routes } from "../local/routes.ts";
 import type { CallRecord } from "../observe/call-record.ts";
 import type { Log } from "../observe/log.ts";
+import type { ServeHttp } from "../plain-http.ts";
+import { createProxy, type Proxy } from "../proxy.ts";
 import type { Rewrite } from "../route/director.ts";
 import type { HeaderMatch, Match } from "../route/match.ts";
 import { createRouteTable, type Route } from "../route/table.ts";
-import type { ListenerOptions } from "../serve/listener.ts";
+import type { Schema } from "../schema/schema.ts";
+import type { CorsOptions } from "../serve/cors.ts";
+import type { ListenerOptions, ListenerTls } from "../serve/listener.ts";
 import type { EndpointOptions } from "../upstream/target.ts";
 import type { UpstreamTls } from "../upstream/transport.ts";
 import { createUpstream, type Upstream, type UpstreamOptions } from "../upstream/upstream.ts";
 import { codeOfName } from "../wire/status.ts";
-import { http2Settings } from "./limits.ts";
+import { http1Settings, http2Settings } from "./limits.ts";
 import type { Config, Listener, RouteConfig, UpstreamConfig } from "./schema.ts";
 
-/** A configuration, and the texts of the PEM files that it names, by their paths in it. */
+/** A configuration, and what is in the files that it names, by their paths in it. */
 export interface Parts {
   readonly config: Config;
+  /** Texts of PEM files. */
   readonly pem: ReadonlyMap<string, string>;
+  readonly schemas: ReadonlyMap<string, Schema>;
+  /** Services of our own beside the proxy. */
+  readonly routes?: Routes | undefined;
 }
 
 export interface Observers {
   readonly log: Log;
   readonly onCall?: (record: CallRecord) => void;
+  /** Answers requests that are no RPC. */
+  readonly serveHttp?: ServeHttp;
 }
 
 export interface Built {
@@ -35,16 +45,16 @@ export interface Built {
 export const defaultAddress = "127.0.0.1:8080";
 
 /** Nothing is listened on, connected to or resolved yet. */
-export function build({ config, pem }: Parts, { log, onCall }: Observers): Built {
+export function build({ config, pem, schemas, routes }: Parts, { log, onCall, serveHttp }: Observers): Built {
   const upstreams = new Map(
     Object.entries(config.upstreams ?? {}).map(([name, given]) => {
-      return [name, createUpstream({ ...upstreamOptions(given, pem), name, log })];
+      return [name, createUpstream({ ...upstreamOptions(given, { pem, schemas }), name, log })];
     }),
   );
   const director = createRouteTable(config.routes.map((route) => routeOf(route, upstreams)));
   const listeners: readonly Listener[] = config.listeners ?? [{ address: defaultAddress }];
   return {
-    proxy: createProxy({ director, log, ...(onCall === undefined ? {} : { onCall }) }),
+    proxy: createProxy({ director, log, ...given({ onCall, routes, serveHttp }) }),
     listen: listeners.map((listener) => listenerOptions(listener, pem)),
     drainTimeoutMs: config.drain_timeout ?? 30_000,
     close() {
@@ -53,11 +63,18 @@ export function build({ config, pem }: Parts, { log, onCall }: Observers): Built
   };
 }
 
-function upstreamOptions(config: UpstreamConfig, pem: Parts["pem"]): Omit<UpstreamOptions, "name"> {
+function upstreamOptions(
+  config: UpstreamConfig,
+  { pem, schemas }: Pick<Parts, "pem" | "schemas">,
+): Omit<UpstreamOptions, "name"> {
   return {
     endpoints: config.endpoints.map(endpointOptions),
     http2: http2Settings(config.limits),
     ...given({
+      protocols: config.protocols,
+      http: config.http,
+      codecs: config.codecs,
+      schema: typeof config.schema === "object" ? schemas.get(config.schema.image) : config.schema,
       tls: config.tls && upstreamTls(config.tls, pem),
       connectTimeoutMs: config.connect_timeout,
       maxConnections: config.max_connections,
@@ -76,11 +93,24 @@ function upstreamTls(tls: NonNullable<UpstreamConfig["tls"]>, pem: Parts["pem"])
   return given({ ca: text(tls.ca), cert: text(tls.cert), key: text(tls.key), serverName: tls.server_name });
 }
 
-function listenerOptions({ address, tls, limits }: Listener, pem: Parts["pem"]): ListenerOptions {
-  const http2 = http2Settings(limits);
-  if (tls === undefined) return { address, http2 };
+function listenerOptions({ address, tls, cors, limits }: Listener, pem: Parts["pem"]): ListenerOptions {
+  return {
+    address,
+    http1: http1Settings(limits),
+    http2: http2Settings(limits),
+    ...given({ tls: tls && listenerTls(tls, pem), cors: cors && corsOptions(cors) }),
+  };
+}
+
+function listenerTls(tls: NonNullable<Listener["tls"]>, pem: Parts["pem"]): ListenerTls {
   const [cert, key] = [pem.get(tls.cert)!, pem.get(tls.key)!];
-  return { address, http2, tls: { cert, key, ...given({ clientCa: tls.client_ca && pem.get(tls.client_ca) }) } };
+  return { cert, key, ...given({ clientCa: tls.client_ca && pem.get(tls.client_ca) }) };
+}
+
+function corsOptions({ origins, ...cors }: NonNullable<Listener["cors"]>): CorsOptions {
+  const { allow_headers: allowHeaders, expose_headers: exposeHeaders, credentials, max_age: maxAgeMs } = cors;
+  const maxAge = maxAgeMs === undefined ? undefined : maxAgeMs / 1_000;
+  return { origins, ...given({ allowHeaders, exposeHeaders, credentials, maxAge }) };
 }
 
 function routeOf(config: RouteConfig, upstreams: ReadonlyMap<string, Upstream>): Route {

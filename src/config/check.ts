@@ -50,6 +50,7 @@ export function isMap(value: unknown): value is Record<string, unknown> {
 export function crossProblems(source: Source, parts: Parts): Problem[] {
   return [
     ...repeatedAddresses(source, parts.listeners),
+    ...parts.listeners.flatMap((part) => corsProblems(source, part)),
     ...parts.upstreams.flatMap((part) => upstreamProblems(source, part)),
     ...rawParts(source, "routes").flatMap((part) => routeProblems(source, part)),
   ];
@@ -62,12 +63,46 @@ function repeatedAddresses(source: Source, listeners: readonly Part<Listener>[])
   ).map((part) => source.problem([...part.path, "address"], `address ${part.value.address} is listened on twice`));
 }
 
+/** Browsers take a "*" for nothing where cookies are sent. */
+function corsProblems(source: Source, { path, value }: Part<Listener>): Problem[] {
+  const { cors } = value;
+  if (cors?.credentials !== true) return [];
+  return (["origins", "allow_headers", "expose_headers"] as const).flatMap((key) => {
+    const index = cors[key]?.indexOf("*") ?? -1;
+    if (index === -1) return [];
+    const options = { hint: "with credentials, name them" };
+    return [source.problem([...path, "cors", key, index], `"*" can't stand beside credentials: true`, options)];
+  });
+}
+
 /** Those whose key an earlier one has too. */
 function repeated<T>(items: readonly T[], keyOf: (item: T) => string): T[] {
   return items.filter((item, index) => items.findIndex((other) => keyOf(other) === keyOf(item)) < index);
 }
 
-function upstreamProblems(source: Source, { path, value }: Part<UpstreamConfig>): Problem[] {
+function upstreamProblems(source: Source, part: Part<UpstreamConfig>): Problem[] {
+  return [...protocolProblems(source, part), ...endpointProblems(source, part)];
+}
+
+function protocolProblems(source: Source, { path, value }: Part<UpstreamConfig>): Problem[] {
+  const problems: Problem[] = [];
+  for (const key of ["protocols", "codecs"] as const) {
+    const given: readonly string[] = value[key] ?? [];
+    given.forEach((word, index) => {
+      if (given.indexOf(word) === index) return;
+      problems.push(source.problem([...path, key, index], `"${word}" is given twice`));
+    });
+  }
+  if (value.http === "1.1" && (value.protocols ?? ["grpc"]).includes("grpc")) {
+    const index = value.protocols?.indexOf("grpc");
+    const at = index === undefined ? [...path, "http"] : [...path, "protocols", index];
+    const hint = "give protocols: [grpc_web], or [connect]";
+    problems.push(source.problem(at, "grpc can't be spoken over HTTP/1.1", index === undefined ? { hint } : {}));
+  }
+  return problems;
+}
+
+function endpointProblems(source: Source, { path, value }: Part<UpstreamConfig>): Problem[] {
   const endpoints = value.endpoints.map((endpoint, index) => {
     const at = [...path, "endpoints", index];
     if (typeof endpoint === "string")
@@ -154,7 +189,15 @@ export function warningsOf(source: Source, parts: Parts): Problem[] {
   const unused = parts.upstreams.filter(({ path }) => !used.has(String(path[1])));
   const all = parts.routes.findIndex(({ value }) => matchesAll(value));
   const unreached = all === -1 ? [] : parts.routes.slice(all + 1);
+  const refusedReflection = parts.upstreams.filter(
+    ({ value }) => value.http === "1.1" && value.schema === "reflection",
+  );
   return [
+    ...refusedReflection.map(({ path }) => {
+      const hint = "give { image: FILE }";
+      const message = "reflection is a bidirectional stream, which most servers refuse over HTTP/1.1";
+      return source.problem([...path, "schema"], message, { hint });
+    }),
     ...unused.map(({ path }) =>
       source.problem(path, `no route leads to upstream "${String(path[1])}"`, { part: "key" }),
     ),

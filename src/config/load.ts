@@ -1,7 +1,12 @@
-/** Reads a configuration file, and the PEM files that it names, and reports all that is wrong with them at once. */
+/** Reads a configuration file, and the files that it names, and reports all that is wrong with them at once. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { loadRoutes } from "../local/load.ts";
+import type { Routes } from "../local/routes.ts";
+import { schemaOfImage } from "../schema/image.ts";
+import type { Schema } from "../schema/schema.ts";
 import { crossProblems, isMap, type Part, partsOf, rawParts, warningsOf } from "./check.ts";
 import { byPlace, ConfigError, formatProblems, type Problem } from "./problem.ts";
 import { type Config, config } from "./schema.ts";
@@ -13,47 +18,79 @@ export interface Loaded {
   readonly config: Config;
   /** Texts of the PEM files, by their paths as they stand in the file. */
   readonly pem: ReadonlyMap<string, string>;
+  /** What the images describe, by their paths in the same way. */
+  readonly schemas: ReadonlyMap<string, Schema>;
+  /** What the module exports; undefined where there is none. */
+  readonly routes: Routes | undefined;
   /** What is no fault, but hardly meant; "" where there is nothing. Ready to print. */
   readonly warnings: string;
 }
 
 /** How a file gets read; a test has its files in memory. Throws what `readFileSync` throws. */
-export type ReadText = (path: string) => string;
+export type ReadFile = (path: string) => Uint8Array;
 
-const readText: ReadText = (path) => readFileSync(path, "utf8");
+const fromDisk: ReadFile = (path) => readFileSync(path);
 
 /**
- * Loads a configuration.
+ * Loads a configuration. A module that it names is imported, and so runs.
  *
  * @param file path as the user gave it: reports name it so; paths in the file are relative to its folder
  * @throws ConfigError with every problem, if the file can't be read or anything in it is wrong
  */
-export function loadConfig(file: string, read: ReadText = readText): Loaded {
+export async function loadConfig(file: string, read: ReadFile = fromDisk): Promise<Loaded> {
   const source = parseSource(file, readConfig(file, read));
   if (source.problems.length > 0) throw new ConfigError([...source.problems].sort(byPlace), source.text);
   if (source.value === null) throw new ConfigError([source.problem([], "the file is empty")], source.text);
   const parts = partsOf(source);
   const pem = new Map<string, string>();
+  const schemas = new Map<string, Schema>();
+  const readBeside: ReadFile = (path) => read(resolve(dirname(file), path));
   const problems = [
     ...schemaProblems(source),
     ...crossProblems(source, parts),
     ...readPems(source, (path) => {
-      const text = read(resolve(dirname(file), path));
+      const text = asText(readBeside(path));
       pem.set(path, text);
       return text;
     }),
+    ...readImages(source, readBeside, schemas),
   ];
+  const module = await importModule(source, file, readBeside);
+  problems.push(...module.problems);
   if (problems.length > 0) throw new ConfigError(problems.sort(byPlace), source.text);
-  const warnings = warningsOf(source, parts).sort(byPlace);
-  return { config: config.parse(source.value), pem, warnings: formatProblems(warnings, source.text) };
+  const warnings = formatProblems(warningsOf(source, parts).sort(byPlace), source.text);
+  return { config: config.parse(source.value), pem, schemas, routes: module.routes, warnings };
 }
 
-function readConfig(file: string, read: ReadText): string {
+/**
+ * Reads a schema: a Buf image or a FileDescriptorSet.
+ *
+ * @throws Error whose message says why it can't be used, and names the file
+ */
+export function loadSchema(path: string, read: ReadFile = fromDisk): Schema {
+  let bytes: Uint8Array;
   try {
-    return read(file);
+    bytes = read(path);
+  } catch (error) {
+    throw new Error(`${whyUnread(error)}: ${path}`, { cause: error });
+  }
+  try {
+    return schemaOfImage(bytes);
+  } catch (error) {
+    throw new Error(`${path} can't be used: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function readConfig(file: string, read: ReadFile): string {
+  try {
+    return asText(read(file));
   } catch (error) {
     throw new ConfigError([{ file, line: 1, column: 1, length: 1, message: whyUnread(error) }]);
   }
+}
+
+function asText(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
 }
 
 function whyUnread(error: unknown): string {
@@ -64,8 +101,45 @@ function whyUnread(error: unknown): string {
   return `can't be read (${String(code)})`;
 }
 
+/** Reads every image, once each. */
+function readImages(source: Source, read: ReadFile, schemas: Map<string, Schema>): Problem[] {
+  return rawParts(source, "upstreams").flatMap(({ path, value }) => {
+    const image = isMap(value) && isMap(value.schema) ? value.schema.image : undefined;
+    if (typeof image !== "string" || image === "" || schemas.has(image)) return [];
+    try {
+      schemas.set(image, loadSchema(image, read));
+      return [];
+    } catch (error) {
+      return [source.problem([...path, "schema", "image"], (error as Error).message)];
+    }
+  });
+}
+
+interface ImportedModule {
+  readonly routes: Routes | undefined;
+  readonly problems: Problem[];
+}
+
+/** Imports the module, if one is named. Its file is read first: a runtime's word for a file that isn't there is a long one. */
+async function importModule(source: Source, file: string, read: ReadFile): Promise<ImportedModule> {
+  const path = isMap(source.value) ? source.value.module : undefined;
+  if (typeof path !== "string" || path === "") return { routes: undefined, problems: [] };
+  const problem = (message: string) => ({ routes: undefined, problems: [source.problem(["module"], message)] });
+  try {
+    read(path);
+  } catch (error) {
+    return problem(`${whyUnread(error)}: ${path}`);
+  }
+  try {
+    const specifier = /^(\.{0,2}\/|file:)/.test(path) ? path : `./${path}`;
+    return { routes: await loadRoutes(specifier, pathToFileURL(resolve(file)).href), problems: [] };
+  } catch (error) {
+    return problem((error as Error).message);
+  }
+}
+
 /** Reads every PEM file and looks whether it holds what it should: a bad one is found here and not at the first call. */
-function readPems(source: Source, read: ReadText): Problem[] {
+function readPems(source: Source, read: (path: string) => string): Problem[] {
   const parts = [...rawParts(source, "listeners"), ...rawParts(source, "upstreams")];
   return parts.flatMap(({ path, value }) => {
     const tls = isMap(value) && isMap(value.tls) ? value.tls : {};
@@ -73,7 +147,11 @@ function readPems(source: Source, read: ReadText): Problem[] {
   });
 }
 
-function tlsProblems(source: Source, { path, value }: Part<Record<string, unknown>>, read: ReadText): Problem[] {
+function tlsProblems(
+  source: Source,
+  { path, value }: Part<Record<string, unknown>>,
+  read: (path: string) => string,
+): Problem[] {
   const problems: Problem[] = [];
   const parse = <T>(key: string, what: string, parsePem: (text: string) => T): T | undefined => {
     const file = value[key];

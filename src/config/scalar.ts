@@ -2,8 +2,10 @@
 import { z } from "zod";
 import { compileMatch } from "../route/match.ts";
 import { parseListenAddress } from "../serve/address.ts";
+import { originProblem } from "../serve/cors.ts";
 import { parseTarget } from "../upstream/target.ts";
 import { parsePath } from "../wire/path.ts";
+import { suggestion } from "./suggest.ts";
 
 /** What a parser of one word found: its value, or what is wrong with it. */
 export type Parsed<T> =
@@ -109,11 +111,11 @@ function addressHint(text: string): string {
   return 'write host:port, such as "127.0.0.1:8080"';
 }
 
-/** The URL of an endpoint: http (HTTP/2 in cleartext, prior knowledge) or https, a host, maybe a port, nothing else. */
+/** The URL of an endpoint: http (cleartext) or https, a host, maybe a port, nothing else. */
 export function parseEndpointUrl(text: string): Parsed<string> {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1];
   if (scheme === undefined) return wrong(`not a URL: "${text}"`, `did you mean "http://${text.replace(/^\/*/, "")}"?`);
-  if (!/^https?$/i.test(scheme)) return wrong(`unknown scheme "${scheme}"`, "known: http (cleartext HTTP/2), https");
+  if (!/^https?$/i.test(scheme)) return wrong(`unknown scheme "${scheme}"`, "known: http (cleartext), https (TLS)");
   try {
     parseTarget(text);
     return right(text);
@@ -151,6 +153,31 @@ export function parseHeaderValue(text: string): Parsed<string> {
   return /^[\x20-\x7e]*$/.test(text) ? right(text) : wrong(`not a header value: ${JSON.stringify(text)}`);
 }
 
+/** The origin of a page, as serve/cors.ts understands it. */
+export function parseOrigin(text: string): Parsed<string> {
+  const problem = originProblem(text);
+  if (problem === undefined) return right(text);
+  const origin = /^https?:\/\/[^*]+$/i.test(text) && URL.canParse(text) ? new URL(text).origin : undefined;
+  return wrong(`not an origin: "${text}"`, origin === undefined ? problem : `did you mean "${origin}"?`);
+}
+
+/** A header's name in lower case, or "*" for every one; browsers know no other patterns. */
+export function parseHeaderNameOrAll(text: string): Parsed<string> {
+  return text === "*" || !text.includes("*")
+    ? parseHeaderName(text)
+    : wrong(`not a header name: "${text}"`, 'only "*" alone stands for others');
+}
+
+/** "reflection" is the only word; a file is given as a map. */
+export function parseSchemaWord(text: string): Parsed<"reflection"> {
+  if (text === "reflection") return right(text);
+  const isFile = /[./\\]/.test(text);
+  return wrong(
+    `unknown value "${text}"`,
+    isFile ? `a file is given as { image: ${text} }` : suggestion(text, ["reflection"]),
+  );
+}
+
 /** A pattern of a match, as route/match.ts understands it. */
 function parsePattern(key: "service" | "method" | "authority"): (text: string) => Parsed<string> {
   return (text) => {
@@ -182,6 +209,9 @@ export const duration = scalar('a duration such as "10s"', parseDuration).meta({
 /** A duration for which nothing makes no sense. */
 export const positiveDuration = duration.refine((ms) => ms > 0, { error: "must be more than 0" });
 
+/** A duration that HTTP counts in seconds. */
+export const wholeSeconds = duration.refine((ms) => ms % 1_000 === 0, { error: "must be whole seconds" });
+
 /** Bytes, as a number or as "64KiB". */
 export const size = z.union(
   [z.int().nonnegative(), scalar("a size", parseSize).meta({ pattern: sizePattern.source })],
@@ -196,6 +226,9 @@ export const endpointUrl = scalar('a URL such as "http://127.0.0.1:50051"', pars
 });
 export const headerName = scalar("the name of a header", parseHeaderName);
 export const changeableHeaderName = scalar("the name of a header", parseChangeableHeaderName);
+export const headerNameOrAll = scalar('the name of a header, or "*"', parseHeaderNameOrAll);
+export const origin = scalar('an origin such as "https://app.example.com"', parseOrigin);
+export const schemaWord = scalar("reflection", parseSchemaWord).meta({ enum: ["reflection"] });
 export const headerValue = scalar("a string", parseHeaderValue);
 export const servicePattern = scalar("a string", parsePattern("service"));
 export const methodPattern = scalar("a string", parsePattern("method"));

@@ -1,11 +1,15 @@
 /** The schema of the configuration file. Each object is a piece of its own; the JSON Schema for editors is made of it. */
 import { z } from "zod";
+import type { Protocol } from "../call.ts";
 import { logLevels } from "../observe/log.ts";
 import { errorNames } from "../wire/status.ts";
-import { limits } from "./limits.ts";
+import { listenerLimits, upstreamLimits } from "./limits.ts";
 import * as scalar from "./scalar.ts";
 
 const path = z.string().min(1);
+
+export const protocols = ["grpc", "grpc_web", "connect"] as const satisfies readonly Protocol[];
+export const codecs = ["proto", "json"] as const;
 
 const listenerTls = z
   .strictObject({
@@ -13,7 +17,28 @@ const listenerTls = z
     key: path.describe("PEM file: the certificate's private key."),
     client_ca: path.optional().describe("PEM file: clients must show a certificate that one of these signed."),
   })
-  .describe("Serves TLS (HTTP/2 by ALPN). Paths are relative to this file.");
+  .describe("Serves TLS (HTTP/2 or HTTP/1.1, by ALPN). Paths are relative to this file.");
+
+const cors = z
+  .strictObject({
+    origins: z
+      .array(scalar.origin)
+      .min(1)
+      .describe(
+        '"https://app.example.com", "https://*.example.com" (any name under it), "null", or "*" for every page.',
+      ),
+    allow_headers: z
+      .array(scalar.headerNameOrAll)
+      .optional()
+      .describe('Request headers that pages may send besides those of the protocols: their metadata, or "*".'),
+    expose_headers: z
+      .array(scalar.headerNameOrAll)
+      .optional()
+      .describe('Response headers and trailers that pages may read besides those of the protocols, or "*".'),
+    credentials: z.boolean().optional().describe("Lets pages send cookies. Default false."),
+    max_age: scalar.wholeSeconds.optional().describe("How long browsers keep a preflight's answer. Default 2h."),
+  })
+  .describe("Which pages of other origins may call, and what they may read. Default: none.");
 
 export const listener = z
   .strictObject({
@@ -21,14 +46,15 @@ export const listener = z
       '"127.0.0.1:8080", "[::1]:8080", ":8080" (all interfaces); port 0 takes a free one.',
     ),
     tls: listenerTls.optional(),
-    limits: limits.optional(),
+    cors: cors.optional(),
+    limits: listenerLimits.optional(),
   })
   .describe("One port to listen on.");
 
 const namedEndpoint = z
   .strictObject({
     name: z.string().min(1).optional().describe("What logs call it. Default: host and port."),
-    url: scalar.endpointUrl.describe("http is HTTP/2 in cleartext with prior knowledge, https is TLS with ALPN."),
+    url: scalar.endpointUrl.describe("http is cleartext (HTTP/2 with prior knowledge), https is TLS with ALPN."),
     server_name: z
       .string()
       .min(1)
@@ -46,6 +72,21 @@ const upstreamTls = z
   })
   .describe("How https endpoints are dialled. Paths are relative to this file.");
 
+/** YAML reads 1.1 and 2 as numbers; what is meant is plain. */
+const httpVersion = z.literal(["2", "1.1", 2, 1.1]).transform((version) => String(version) as "2" | "1.1");
+
+const schema = z
+  .union(
+    [
+      scalar.schemaWord,
+      z.strictObject({
+        image: path.describe("A Buf image or a FileDescriptorSet, binary or JSON, gzipped or not: buf build -o FILE."),
+      }),
+    ],
+    { error: scalar.expected("reflection, or a map with image") },
+  )
+  .describe("Where messages are described, to translate JSON for endpoints that read protobuf only. Default: nowhere.");
+
 export const upstream = z
   .strictObject({
     endpoints: z
@@ -53,28 +94,43 @@ export const upstream = z
       .min(1)
       .describe("Where the service runs. A host name stands for every address it resolves to."),
     protocols: z
-      .array(z.enum(["grpc"]))
+      .array(z.enum(protocols))
       .min(1)
       .optional()
-      .describe("What the endpoints speak; a call in one of these passes verbatim. Default [grpc]."),
+      .describe(
+        "What the endpoints speak; a call in one of these passes verbatim, any other is bridged to the first. Default [grpc].",
+      ),
+    http: httpVersion
+      .optional()
+      .describe('The HTTP version that they are spoken to in: "2" or "1.1", which can\'t carry grpc. Default "2".'),
+    codecs: z
+      .array(z.enum(codecs))
+      .min(1)
+      .optional()
+      .describe(
+        "What their handlers read; a bridged call in JSON is translated unless json is listed. Default [proto].",
+      ),
+    schema: schema.optional(),
     balance: z.enum(["round_robin"]).optional().describe("Who gets the next call. Default round_robin, per call."),
     tls: upstreamTls.optional(),
     connect_timeout: scalar.positiveDuration
       .optional()
-      .describe("Time for TCP, TLS and the first SETTINGS together. Default 5s."),
+      .describe("Time for TCP, TLS and HTTP/2's first SETTINGS together. Default 5s."),
     max_connections: z
       .int()
       .min(1)
-      .max(1_000)
+      .max(10_000)
       .optional()
-      .describe("Connections to one endpoint; more than one only where it takes too few streams. Default 4."),
+      .describe(
+        "Connections to one endpoint; more than one only where it takes too few streams. Default 4, over HTTP/1.1 1024.",
+      ),
     max_pending: z
       .int()
       .min(1)
       .max(1e6)
       .optional()
       .describe("Calls that may wait for room at one endpoint; one more is unavailable. Default 1024."),
-    limits: limits.optional(),
+    limits: upstreamLimits.optional(),
   })
   .describe("A named group of endpoints that all serve the same.");
 
@@ -148,6 +204,9 @@ export const config = z
       .describe("Ports to listen on. Default: 127.0.0.1:8080 in cleartext."),
     upstreams: z.record(z.string().min(1), upstream).optional().describe("Groups of endpoints, by name."),
     routes: z.array(route).min(1).describe("Where calls go. The first that matches wins; no match is unimplemented."),
+    module: path
+      .optional()
+      .describe("JavaScript file that exports routes(router): services of its own, which win over the routes."),
     access_log: z
       .enum(["auto", "pretty", "json", "off"])
       .optional()

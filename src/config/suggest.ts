@@ -2,10 +2,10 @@
 
 /**
  * The candidate with the fewest edits (insert, delete, replace, swap of neighbours; case and `-` for `_` count for
- * nothing), or undefined where even that differs in more than a third of the word, at least one letter.
+ * nothing), or undefined where even that differs in more than a third of the word, at least one letter, or in all of it.
  */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
-  const most = Math.max(1, Math.floor(word.length / 3));
+  const most = Math.min(Math.max(1, Math.floor(word.length / 3)), word.length - 1);
   let best: string | undefined;
   let bestDistance = most + 1;
   for (const candidate of candidates) {
@@ -19,7 +19,7 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
 export function suggestion(word: string, candidates: readonly string[]): string | undefined {
   const best = nearest(word, candidates);
   if (best !== undefined) return `did you mean "${best}"?`;
-  if (candidates.length === 0 || candidates.length > 24) return undefined;
+  if (candidates.length === 0 || candidates.length > 16) return undefined;
   return candidates.length === 1 ? `known is only "${candidates[0]}"` : `known: ${candidates.join(", ")}`;
 }
 

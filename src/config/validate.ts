@@ -35,7 +35,7 @@ function messageOf(issue: z.core.$ZodRawIssue): string | undefined {
     case "invalid_value":
       return typeof issue.input === "string"
         ? `unknown value "${issue.input}"`
-        : `expected one of ${issue.values.join(", ")}, got ${kindOf(issue.input)}`;
+        : `expected one of ${wordsOf(issue.values).join(", ")}, got ${kindOf(issue.input)}`;
     case "too_small":
       return issue.origin === "number" || issue.origin === "int"
         ? `must be at least ${issue.minimum}`
@@ -45,6 +45,11 @@ function messageOf(issue: z.core.$ZodRawIssue): string | undefined {
     default:
       return undefined;
   }
+}
+
+/** The words that may stand there; one may be taken as a number, too. */
+function wordsOf(values: readonly unknown[]): string[] {
+  return [...new Set(values.map(String))];
 }
 
 /**
@@ -64,9 +69,8 @@ function innermost(issue: Issue, above: Path): Issue[] {
 
 function problemsOf(source: Source, issue: Issue, all: readonly Issue[]): Problem[] {
   if (issue.code === "unrecognized_keys") {
-    const known = knownKeys(issue.path);
     return issue.keys.map((key) =>
-      source.problem([...issue.path, key], `unknown key "${key}"`, { part: "key", hint: suggestion(key, known) }),
+      source.problem([...issue.path, key], `unknown key "${key}"`, { part: "key", hint: keyHint(key, issue.path) }),
     );
   }
   if (!source.has(issue.path)) return isMisspelt(issue.path, all) ? [] : [missing(source, issue.path)];
@@ -74,6 +78,19 @@ function problemsOf(source: Source, issue: Issue, all: readonly Issue[]): Proble
     return issue.issues.map((inner) => source.problem(issue.path, inner.message, { part: "key", hint: hintOf(inner) }));
   }
   return [source.problem(issue.path, issue.message, { hint: hintOf(issue, valueAt(source.value, issue.path)) })];
+}
+
+/** A key that is right in another place near by is told where that is. */
+function keyHint(key: string, path: Path): string | undefined {
+  const known = knownKeys(path);
+  const inside = known.find((one) => knownKeys([...path, one]).includes(key));
+  if (inside !== undefined) return `it belongs in "${inside}"`;
+  const above = path.slice(0, -1);
+  const map = path.at(-1);
+  if (typeof map === "string" && knownKeys(above).includes(map) && knownKeys(above).includes(key)) {
+    return `it belongs beside "${map}"`;
+  }
+  return suggestion(key, known);
 }
 
 function missing(source: Source, path: Path): Problem {
@@ -93,7 +110,7 @@ function isMisspelt(path: Path, all: readonly Issue[]): boolean {
 
 function hintOf(issue: Issue, value?: unknown): string | undefined {
   if (issue.code === "custom") return issue.params?.hint as string | undefined;
-  if (issue.code === "invalid_value" && typeof value === "string") return suggestion(value, issue.values.map(String));
+  if (issue.code === "invalid_value" && typeof value === "string") return suggestion(value, wordsOf(issue.values));
   return undefined;
 }
 

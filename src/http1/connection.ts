@@ -1,7 +1,7 @@
 /** Connection: HTTP/1.1 over one socket, server side: one exchange after another, and how it begins and ends (RFC 9112 section 9). */
 import type { ByteSocket, ConnectionListener, ResetCause } from "../http2/api.ts";
 import { ErrorCode } from "../http2/errors.ts";
-import { Field } from "../http2/field.ts";
+import type { Field } from "../http2/field.ts";
 import { Output } from "../http2/output.ts";
 import { startTurn, turn } from "../http2/turn.ts";
 import { unwatch, type Watched, watch, watchEveryMs } from "../http2/watch.ts";
@@ -10,10 +10,9 @@ import type { RequestHead } from "./head.ts";
 import { Intake, type IntakeOwner } from "./intake.ts";
 import { Linger } from "./linger.ts";
 import { RequestParser, type RequestSink } from "./parser.ts";
-import { statusLine } from "./reason-phrase.ts";
 import { RequestError } from "./request-error.ts";
 import { defaultSettings, type Http1Settings } from "./settings.ts";
-import { closeLine, writeHead } from "./writer.ts";
+import { writeRefusal } from "./writer.ts";
 
 export interface Http1ConnectionOptions {
   /** Only `onRequest` and `onClose` are told. */
@@ -39,8 +38,6 @@ const unfinished: Reason = { code: ErrorCode.noError, cause: "connection" };
 const byPeer: Reason = { code: ErrorCode.cancel, cause: "peer" };
 const malformed: Reason = { code: ErrorCode.protocolError, cause: "malformed" };
 const idle: Reason = { code: ErrorCode.cancel, cause: "idle" };
-
-const plainText = new Field("content-type", "text/plain; charset=utf-8");
 
 export class Http1Connection implements ExchangeOwner, IntakeOwner, RequestSink, Watched {
   readonly settings: Http1Settings;
@@ -138,9 +135,8 @@ export class Http1Connection implements ExchangeOwner, IntakeOwner, RequestSink,
   // --- what an exchange asks of its connection
 
   isLast(exchange: Exchange): boolean {
-    const { maxRequests, maxDrainedBytes } = this.settings;
-    if (exchange.head.close || this.#state === "draining" || exchange.isUnasked) return true;
-    return exchange.requestLeft > maxDrainedBytes || (maxRequests > 0 && this.#requests >= maxRequests);
+    const { maxRequests } = this.settings;
+    return exchange.head.close || this.#state === "draining" || (maxRequests > 0 && this.#requests >= maxRequests);
   }
 
   /**
@@ -242,15 +238,8 @@ export class Http1Connection implements ExchangeOwner, IntakeOwner, RequestSink,
     if (this.#state === "closed") return;
     const exchange = this.#exchange;
     if (exchange?.isCut === true) return this.#cut(error, reason);
-    if (exchange === undefined || !exchange.begun) this.#refuse(answer, exchange?.head.isHead === true);
+    if (exchange === undefined || !exchange.begun) writeRefusal(this.output, answer, exchange?.head.isHead === true);
     this.#end(error, reason);
-  }
-
-  #refuse({ status, message }: RequestError, isHead: boolean): void {
-    const body = Buffer.from(`${message}\n`, "latin1");
-    const fields = [plainText, new Field("content-length", String(body.length))];
-    writeHead(this.output, { statusLine: statusLine(String(status))!, fields, withoutLength: false }, closeLine);
-    if (!isHead) this.output.append(body, 0, body.length);
   }
 
   /** The peer sends nothing more. While it waits for a response that means, as elsewhere, that it is gone. */
@@ -267,14 +256,14 @@ export class Http1Connection implements ExchangeOwner, IntakeOwner, RequestSink,
     });
   }
 
-  /** Ends in the midst of a response: without the rest of its chunks or its length, and where it has neither by a reset. */
+  /**
+   * Ends in the midst of a response, which is seen by what is missing of its chunks or its length. With HTTP/1.0 and neither, nothing
+   * shows it (section 8): Node has no reset that isn't preceded by an end.
+   */
   #cut(error: Error | undefined, reason: Reason): void {
-    const needsReset = this.#exchange?.endsWithClose === true;
     this.#conclude(error, reason, () => {
       this.output.flush();
-      const socket: ByteSocket & { resetAndDestroy?(): unknown } = this.#socket;
-      if (needsReset && socket.resetAndDestroy !== undefined) socket.resetAndDestroy();
-      else socket.destroy();
+      this.#socket.destroy();
     });
   }
 

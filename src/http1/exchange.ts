@@ -1,20 +1,20 @@
 /** Exchange: one request and its response on an HTTP/1.1 connection, with the face of a stream. */
 import type { HttpStream, ResetCause, StreamListener } from "../http2/api.ts";
-import type { ErrorCode } from "../http2/errors.ts";
+import { ErrorCode } from "../http2/errors.ts";
 import type { Field } from "../http2/field.ts";
 import type { Output } from "../http2/output.ts";
-import type { SendQueue } from "../http2/stream.ts";
 import { turn } from "../http2/turn.ts";
 import type { RequestHead } from "./head.ts";
-import { type BodyFraming, type ResponseHead, readResponse } from "./response.ts";
+import { type ResponseHead, readResponse } from "./response.ts";
+import { ResponseBody } from "./response-body.ts";
 import type { Http1Settings } from "./settings.ts";
-import { closeLine, writeChunkEnd, writeChunkHead, writeContinue, writeHead, writeLastChunk } from "./writer.ts";
+import { closeLine, writeContinue, writeHead } from "./writer.ts";
 
 /** What an exchange needs of the connection it is on. */
 export interface ExchangeOwner {
   readonly settings: Http1Settings;
   readonly output: Output;
-  /** The connection closes after this response: it must say so. */
+  /** The connection closes after this exchange, whatever its response is. */
   isLast(exchange: Exchange): boolean;
   /** All of the response has been written. */
   responded(exchange: Exchange): void;
@@ -28,9 +28,6 @@ export interface ExchangeOwner {
   /** The response breaks a promise of its own: nobody may take it for whole. */
   fault(exchange: Exchange, why: string): void;
 }
-
-/** A slice that is less than this part of its chunk is copied when it has to wait, so that it doesn't pin the chunk. */
-const pinFactor = 8;
 
 const nothing = new Uint8Array(0);
 
@@ -51,15 +48,11 @@ export class Exchange implements HttpStream {
   respondedAt = 0;
   /** The connection closes with this exchange. */
   willClose = false;
-  #framing: BodyFraming | undefined;
-  /** Bytes of response that content-length promised and that haven't been given to us. */
-  #promised = 0;
-  #queue: SendQueue | undefined;
+  /** There from the final head of the response on. */
+  #body: ResponseBody | undefined;
   /** Bytes of request that have come, and how many of them behind the response. */
   #received = 0;
   #drained = 0;
-  /** Bytes written since the output was last seen to be flushed. */
-  #gathered = 0;
   #continued = false;
   readonly #owner: ExchangeOwner;
 
@@ -71,27 +64,17 @@ export class Exchange implements HttpStream {
 
   /** The response's head has been written, so no other can be. */
   get begun(): boolean {
-    return this.#framing !== undefined;
+    return this.#body !== undefined;
   }
 
   /** The response has begun and isn't whole: were the connection to end now, it would be cut. */
   get isCut(): boolean {
-    return this.#framing !== undefined && this.respondedAt === 0;
-  }
-
-  /** Only the connection's end tells that the response is whole. */
-  get endsWithClose(): boolean {
-    return this.#framing === "close";
+    return this.#body !== undefined && this.respondedAt === 0;
   }
 
   /** The peer waits to be asked for the body of its request, so what comes may as well be the next request. */
   get isUnasked(): boolean {
     return this.head.expectsContinue && !this.#continued && !this.remoteEnded;
-  }
-
-  /** Bytes of the request that are known to be still to come; 0 where only its end will tell. */
-  get requestLeft(): number {
-    return Math.max(0, this.head.contentLength - this.#received);
   }
 
   /**
@@ -109,8 +92,8 @@ export class Exchange implements HttpStream {
     const length = stop - start;
     this.lastActive = turn.now;
     this.#received += length;
-    this.unconsumed += length;
-    if (end) this.remoteEnded = true;
+    if (this.respondedAt === 0) this.unconsumed += length; // behind the response it is dropped, for which nobody needs to ask
+    if (end) this.#requestEnded();
     this.listener.onData(bytes, start, stop, end);
     if (this.closed) return;
     if (end) return this.#owner.requested(this);
@@ -120,7 +103,7 @@ export class Exchange implements HttpStream {
   }
 
   onTrailers(fields: Field[]): void {
-    this.remoteEnded = true;
+    this.#requestEnded();
     this.listener.onTrailers(fields);
     if (!this.closed) this.#owner.requested(this);
   }
@@ -130,26 +113,30 @@ export class Exchange implements HttpStream {
   sendHeaders(fields: readonly Field[], end: boolean): void {
     if (this.closed || this.localEnded) return;
     this.lastActive = turn.now;
-    if (this.#framing === undefined) return this.#sendHead(fields, end);
-    if (!end) return this.#fault("header section within a body");
+    const body = this.#body;
+    if (body === undefined) return this.#sendHead(fields, end);
+    const fault = end ? body.count(0, true) : "header section within a body";
+    if (fault !== undefined) return this.#fault(fault);
     this.localEnded = true;
-    if (this.#queue !== undefined) this.#queue.tail = fields;
-    else this.#sendTrailers(fields);
+    if (body.end(this.#owner.output, fields)) this.#responded();
   }
 
   sendData(bytes: Uint8Array, start: number, stop: number, end: boolean): boolean {
     const length = stop - start;
     if (this.closed || this.localEnded || (length === 0 && !end)) return true;
-    if (!this.#keepsPromise(length, end)) return true;
-    if (end) this.localEnded = true;
-    if (this.#queue === undefined && (length === 0 || this.#framing === "none" || !this.#owner.output.congested)) {
-      if (length > 0) this.#writeBody(bytes, start, stop);
-      if (end) this.#sendEnd();
+    const { output } = this.#owner;
+    const body = this.#body;
+    const fault = body === undefined ? "body before the response's head" : body.count(length, end);
+    if (body === undefined || fault !== undefined) {
+      this.#fault(fault!);
       return true;
     }
-    this.#enqueue(bytes, start, stop);
-    if (end) this.#queue!.tail = "end";
-    return false;
+    this.lastActive = turn.now;
+    const isSent = length === 0 ? !body.isHeld : body.send(output, bytes, start, stop);
+    if (!end) return isSent;
+    this.localEnded = true;
+    if (body.end(output)) this.#responded();
+    return isSent;
   }
 
   end(): void {
@@ -162,15 +149,15 @@ export class Exchange implements HttpStream {
     this.#owner.consumed();
   }
 
+  /** NO_ERROR behind a whole response asks the peer only to stop: here that has a bound of its own, `maxDrainedBytes`. */
   reset(code: ErrorCode): void {
-    if (!this.closed) this.#owner.resetExchange(this, code);
+    if (this.closed || (code === ErrorCode.noError && this.respondedAt > 0)) return;
+    this.#owner.resetExchange(this, code);
   }
 
-  /** Behind a content-length what was dropped is missing, which is a fault as soon as the response ends. */
   dropQueue(): void {
-    if (this.#queue === undefined) return;
-    for (const { start, stop } of this.#queue.pieces) this.#promised += stop - start;
-    this.#queue = undefined;
+    if (this.#body?.isHeld !== true) return;
+    this.#body.drop();
     this.localEnded = false;
   }
 
@@ -178,27 +165,15 @@ export class Exchange implements HttpStream {
 
   /** The socket has room. */
   pump(): void {
-    const { output } = this.#owner;
-    while (this.#queue !== undefined && !output.congested) {
-      const queue: SendQueue = this.#queue;
-      const piece = queue.pieces.shift();
-      if (queue.pieces.length === 0 && queue.tail === "open") this.#queue = undefined;
-      if (piece !== undefined) {
-        this.lastActive = turn.now;
-        this.#writeBody(piece.bytes, piece.start, piece.stop);
-        this.listener.onSent(piece.stop - piece.start);
-        continue;
-      }
-      this.#queue = undefined;
-      if (queue.tail === "end") this.#sendEnd();
-      else if (queue.tail !== "open") this.#sendTrailers(queue.tail);
-    }
+    if (this.#body?.isHeld !== true) return;
+    this.lastActive = turn.now;
+    if (this.#body.pump(this.#owner.output, this.listener)) this.#responded();
   }
 
   /** Nothing is sent or received any more. */
   close(): void {
     this.closed = true;
-    this.#queue = undefined;
+    this.#body?.drop();
   }
 
   /** Closes it and tells its user why. */
@@ -207,36 +182,33 @@ export class Exchange implements HttpStream {
     this.listener.onReset(code, cause);
   }
 
+  /** From here on the socket is read whatever is consumed, or it wouldn't be seen that the peer goes away. */
+  #requestEnded(): void {
+    this.remoteEnded = true;
+    this.unconsumed = 0;
+  }
+
   #sendHead(fields: readonly Field[], end: boolean): void {
+    const { output, settings } = this.#owner;
     const response = readResponse(fields, end, this.head);
     if (response === undefined) return this.#fault("response head that HTTP/1.1 can't carry");
-    if (response.isInterim) return this.#sendInterim(response);
-    const { framing } = response;
-    this.#framing = framing;
-    this.#promised = response.length;
-    this.willClose = framing === "close" || this.#owner.isLast(this);
-    const { added } = response;
-    writeHead(this.#owner.output, response, this.willClose ? added + closeLine : added);
+    const { framing, added } = response;
+    if (response.isInterim) {
+      if (!this.head.isHttp10) writeHead(output, response, ""); // which has none of them (RFC 9110 section 15.2)
+      return;
+    }
+    this.#body = new ResponseBody(framing, response.length, settings.maxSocketBuffer);
+    this.willClose = framing === "close" || this.isUnasked || this.#isRefusal(response) || this.#owner.isLast(this);
+    writeHead(output, response, this.willClose ? added + closeLine : added);
     if (!end) return;
     this.localEnded = true;
     this.#responded();
   }
 
-  /** HTTP/1.0 has none of them (RFC 9110 section 15.2). */
-  #sendInterim(response: ResponseHead): void {
-    if (!this.head.isHttp10) writeHead(this.#owner.output, response, "");
-  }
-
-  #sendEnd(): void {
-    if (this.#framing === "chunked") writeLastChunk(this.#owner.output, []);
-    this.#responded();
-  }
-
-  /** Only chunks have trailers; elsewhere they are dropped, as RFC 9110 section 6.5.1 allows. */
-  #sendTrailers(fields: readonly Field[]): void {
-    if (!this.#keepsPromise(0, true)) return;
-    if (this.#framing === "chunked") writeLastChunk(this.#owner.output, fields);
-    this.#responded();
+  /** An error before so much of the request has come that what follows isn't worth to be read. */
+  #isRefusal({ statusLine }: ResponseHead): boolean {
+    const left = this.head.contentLength - this.#received;
+    return left > this.#owner.settings.maxDrainedBytes && statusLine >= "HTTP/1.1 4";
   }
 
   #responded(): void {
@@ -244,51 +216,9 @@ export class Exchange implements HttpStream {
     this.#owner.responded(this);
   }
 
-  #writeBody(bytes: Uint8Array, start: number, stop: number): void {
-    if (this.#framing === "none") return;
-    const { output, settings } = this.#owner;
-    this.lastActive = turn.now;
-    if (this.#framing === "chunked") {
-      writeChunkHead(output, stop - start);
-      output.append(bytes, start, stop);
-      writeChunkEnd(output);
-    } else {
-      output.append(bytes, start, stop);
-    }
-    // within one turn too nobody may fill memory that the peer doesn't drain
-    this.#gathered += stop - start;
-    if (this.#gathered <= settings.maxSocketBuffer) return;
-    this.#gathered = 0;
-    output.flush();
-  }
-
-  /** More than content-length says would be read as the next response (fault C4), less as a part of it. */
-  #keepsPromise(length: number, end: boolean): boolean {
-    if (this.#framing === undefined) {
-      this.#fault("body before the response's head");
-      return false;
-    }
-    if (this.#framing !== "length") return true;
-    this.#promised -= length;
-    if (this.#promised >= 0 && !(end && this.#promised > 0)) return true;
-    this.#fault(`body ${this.#promised < 0 ? "longer" : "shorter"} than its content-length`);
-    return false;
-  }
-
   #fault(why: string): void {
     this.localEnded = true;
-    this.#queue = undefined;
+    this.#body?.drop();
     this.#owner.fault(this, why);
-  }
-
-  #enqueue(bytes: Uint8Array, start: number, stop: number): void {
-    this.#queue ??= { pieces: [], tail: "open" };
-    if (start === stop) return;
-    if ((stop - start) * pinFactor < bytes.buffer.byteLength) {
-      const copy = new Uint8Array(bytes.subarray(start, stop));
-      this.#queue.pieces.push({ bytes: copy, start: 0, stop: copy.length });
-    } else {
-      this.#queue.pieces.push({ bytes, start, stop });
-    }
   }
 }

@@ -74,9 +74,11 @@ export function parseFieldLine(bytes: Uint8Array, start: number, stop: number): 
       if (value !== "" && !isAuthority(value)) throw badRequest("invalid Host");
       return { ...line, field: new Field(":authority", value) };
     case Role.contentLength:
+      refuseTabs(bytes, colon, stop);
       if (!contentLength.test(value)) throw badRequest("invalid Content-Length");
       return { ...line, number: Number(value) };
     case Role.transferEncoding:
+      refuseTabs(bytes, colon, stop);
       return { ...line, number: parseTransferEncoding(value) };
     case Role.connection:
       return { ...line, options: parseOptions(value) };
@@ -87,6 +89,12 @@ export function parseFieldLine(bytes: Uint8Array, start: number, stop: number): 
     default:
       return line;
   }
+}
+
+/** Tabs are blanks as good as spaces, but beside what frames a request some parsers don't take them for such (section 11.2). */
+function refuseTabs(bytes: Uint8Array, start: number, stop: number): void {
+  for (let at = start; at < stop; at++)
+    if (bytes[at] === HTAB) throw badRequest("tab beside a value that frames the request");
 }
 
 /** A line of a trailer section; undefined for one that is of no use there. @throws RequestError 400 */
@@ -123,9 +131,13 @@ function parseOptions(value: string): string[] {
   return options;
 }
 
-/** Without the spaces and tabs at its ends: what `String.trim` would take besides can't be in a value, or isn't a token. */
+/** Without spaces and tabs at its ends. Not `String.trim`, which takes a no-break space too: 0xa0 is a byte like any other here. */
 function trim(text: string): string {
-  return text.trim();
+  let from = 0;
+  let to = text.length;
+  while (from < to && isBlank(text.charCodeAt(from))) from++;
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
+  return text.slice(from, to);
 }
 
 function isBlank(byte: number): boolean {

@@ -1,6 +1,6 @@
 /** Intake: bytes from the socket to the parser, as far as they may be read now; the rest waits, here and in the socket. */
 import type { ByteSocket } from "../http2/api.ts";
-import type { BodyRange } from "../http2/body.ts";
+import { type BodyRange, keepRange } from "../http2/body.ts";
 import { turn } from "../http2/turn.ts";
 import type { RequestParser } from "./parser.ts";
 import type { Http1Settings } from "./settings.ts";
@@ -43,7 +43,7 @@ export class Intake {
     const stop = chunk.length;
     const start = this.#held.length === 0 ? this.#read(chunk, 0, stop) : 0;
     if (start < stop && !this.#stopped) {
-      this.#held.push({ bytes: chunk, start, stop });
+      keepRange(this.#held, chunk, start, stop);
       this.#heldBytes += stop - start;
     }
     this.update();

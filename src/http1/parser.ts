@@ -1,5 +1,6 @@
 /** Parser: bytes in, requests out, one at a time, however the bytes are split (RFC 9112). */
 import type { Field } from "../http2/field.ts";
+import { Carry } from "./carry.ts";
 import { CR, LF } from "./characters.ts";
 import { maxSizeDigits, parseChunkSize, sizeStop } from "./chunk-size.ts";
 import { type FieldLine, parseFieldLine, trailerOf } from "./field-line.ts";
@@ -37,9 +38,6 @@ type State = (typeof State)[keyof typeof State];
 const requestLinesKept = 16;
 const fieldLinesKept = 48;
 
-/** Bytes that a line carried over has room for, at first and between requests. */
-const firstCarry = 256;
-
 /** Bytes of a line's end. */
 const CRLF = 2;
 
@@ -56,8 +54,7 @@ export class RequestParser {
   #emptyLines = 0;
   #trailers: Field[] = [];
   /** The begin of a line whose end wasn't in the same chunk of input. */
-  #carry = nothing;
-  #carried = 0;
+  readonly #carry = new Carry();
   readonly #requestLines = new LineMemo<RequestLine>(requestLinesKept);
   readonly #fieldLines = new LineMemo<FieldLine>(fieldLinesKept);
   readonly #head: HeadBuilder;
@@ -74,7 +71,7 @@ export class RequestParser {
 
   /** A request has begun whose header section isn't whole. */
   get inHead(): boolean {
-    return (this.#state === State.requestLine && this.#carried > 0) || this.#state === State.headerSection;
+    return (this.#state === State.requestLine && this.#carry.length > 0) || this.#state === State.headerSection;
   }
 
   /** A request is whole; the next is read after `next`. */
@@ -86,13 +83,12 @@ export class RequestParser {
   next(): void {
     this.#begin(State.requestLine, this.#settings.maxRequestLine + CRLF);
     this.#emptyLines = 0;
-    if (this.#carry.length > firstCarry) this.#carry = nothing;
+    this.#carry.trim();
   }
 
   /** Nothing is read any more; may be called by the sink. */
   stop(): void {
     this.#state = State.stopped;
-    this.#carry = nothing;
   }
 
   /**
@@ -111,19 +107,21 @@ export class RequestParser {
   }
 
   #readLine(bytes: Uint8Array, start: number, stop: number): number {
-    const known = this.#carried === 0 ? this.#readKnown(bytes, start, stop) : 0;
+    const carry = this.#carry;
+    const known = carry.length === 0 ? this.#readKnown(bytes, start, stop) : 0;
     if (known > 0) return start + known;
     let end = start;
     while (end < stop && bytes[end] !== LF) end++;
-    if (this.#carried + end - start >= this.#lineLeft) throw this.#tooLarge();
-    if (end === stop || this.#carried > 0) this.#keep(bytes, start, Math.min(end + 1, stop));
-    if (end === stop) return stop;
-    if (this.#carried === 0) {
+    if (carry.length + end - start >= this.#lineLeft) throw this.#tooLarge();
+    if (end === stop) {
+      carry.add(bytes, start, stop);
+      return stop;
+    }
+    if (carry.length === 0) {
       this.#onLine(bytes, start, end);
     } else {
-      const length = this.#carried;
-      this.#carried = 0;
-      this.#onLine(this.#carry, 0, length - 1);
+      carry.add(bytes, start, end + 1);
+      this.#onLine(carry.bytes, 0, carry.take() - 1);
     }
     return end + 1;
   }
@@ -143,17 +141,6 @@ export class RequestParser {
     return known.bytes.length;
   }
 
-  #keep(bytes: Uint8Array, start: number, stop: number): void {
-    const length = this.#carried + stop - start;
-    if (length > this.#carry.length) {
-      const larger = new Uint8Array(Math.max(firstCarry, length, this.#carry.length * 2));
-      larger.set(this.#carry.subarray(0, this.#carried));
-      this.#carry = larger;
-    }
-    this.#carry.set(bytes.subarray(start, stop), this.#carried);
-    this.#carried = length;
-  }
-
   /** @param lf where the line feed is */
   #onLine(bytes: Uint8Array, start: number, lf: number): void {
     const stop = lf - 1;
@@ -167,8 +154,7 @@ export class RequestParser {
       case State.chunkSize:
         return this.#onChunkSize(bytes, start, stop);
       case State.chunkEnd:
-        if (start < stop) throw badRequest("chunk longer than its size");
-        return this.#begin(State.chunkSize, this.#chunkSizeLimit());
+        return this.#begin(State.chunkSize, this.#chunkSizeLimit()); // its limit lets nothing pass but CRLF
       default:
         if (start === stop) return this.#onTrailersEnd();
         this.#countField(lf + 1 - start);

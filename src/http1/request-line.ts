@@ -42,7 +42,6 @@ export function parseRequestLine(bytes: Uint8Array, start: number, stop: number)
   const method = latin1(bytes, start, methodStop);
   if (notImplemented.has(method)) throw new RequestError(501, `${method} isn't served`);
   const targetStart = methodStop + 1;
-  if (targetStart >= targetStop) throw badRequest("no request-target");
   checkTarget(bytes, targetStart, targetStop);
   return {
     method: new Field(":method", method),
@@ -68,8 +67,7 @@ function parseVersion(text: string): boolean {
 function checkTarget(bytes: Uint8Array, start: number, stop: number): void {
   if (stopOf(isTarget, bytes, start, stop) < stop) throw badRequest("forbidden character in the request-target");
   for (let at = start; at < stop; at++) {
-    if (bytes[at] !== PERCENT) continue;
-    if (at + 2 >= stop || stopOf(isHexDigit, bytes, at + 1, at + 3) < at + 3) {
+    if (bytes[at] === PERCENT && stopOf(isHexDigit, bytes, at + 1, at + 3) < at + 3) {
       throw badRequest("% without two hexadecimal digits in the request-target");
     }
   }

@@ -1,8 +1,10 @@
 /** Writer: heads, chunks and trailers as bytes (RFC 9112 sections 4, 5 and 7.1). It checks no order; it lets no line be split. */
-import { type Field, FieldKind } from "../http2/field.ts";
+import { Field, FieldKind } from "../http2/field.ts";
 import { writeLatin1 } from "../http2/hpack/latin1.ts";
 import type { Output } from "../http2/output.ts";
 import { CR, LF } from "./characters.ts";
+import { statusLine } from "./reason-phrase.ts";
+import type { RequestError } from "./request-error.ts";
 
 export interface HeadToWrite {
   /** With CRLF, as `statusLine` gives it. */
@@ -21,6 +23,8 @@ const maxChunkHead = 10;
 /** Said in the head of the last response of a connection (section 9.6). */
 export const closeLine = "connection: close\r\n";
 
+const plainText = new Field("content-type", "text/plain; charset=utf-8");
+
 const continued = "HTTP/1.1 100 Continue\r\n\r\n";
 
 /**
@@ -35,6 +39,14 @@ export function writeHead(output: Output, { statusLine, fields, withoutLength }:
   writeFields(output, fields, withoutLength ? FieldKind.regular : FieldKind.contentLength);
   output.at = writeLatin1(added, output.block, output.at);
   writeEmptyLine(output);
+}
+
+/** Writes a whole response that refuses a request and closes the connection. */
+export function writeRefusal(output: Output, { status, message }: RequestError, isHead: boolean): void {
+  const body = Buffer.from(`${message}\n`, "latin1");
+  const fields = [plainText, new Field("content-length", String(body.length))];
+  writeHead(output, { statusLine: statusLine(String(status))!, fields, withoutLength: false }, closeLine);
+  if (!isHead) output.append(body, 0, body.length);
 }
 
 /** Writes the head of one chunk; its data and `writeChunkEnd` follow. @param length above 0 */

@@ -35,3 +35,16 @@ export function keepRange(ranges: BodyRange[], bytes: Uint8Array, start: number,
     ranges.push({ bytes: gathered, start: 0, stop: length, owned: true });
   }
 }
+
+/** All of the parts in one piece: a view where there is but one. */
+export function joinRanges(ranges: readonly BodyRange[]): Uint8Array {
+  const [only] = ranges;
+  if (ranges.length === 1 && only !== undefined) return only.bytes.subarray(only.start, only.stop);
+  const all = new Uint8Array(ranges.reduce((sum, { start, stop }) => sum + stop - start, 0));
+  let at = 0;
+  for (const { bytes, start, stop } of ranges) {
+    all.set(bytes.subarray(start, stop), at);
+    at += stop - start;
+  }
+  return all;
+}

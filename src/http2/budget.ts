@@ -25,8 +25,13 @@ export class Budget {
     return this.#tokens >= 0;
   }
 
-  /** Gives one token back. */
-  earn(): void {
-    if (this.#tokens < this.#burst) this.#tokens++;
+  /** Gives tokens back. */
+  earn(count = 1): void {
+    this.#tokens = Math.min(this.#burst, this.#tokens + count);
+  }
+
+  /** True where more was taken than there is. */
+  get overdrawn(): boolean {
+    return this.#tokens < 0;
   }
 }

@@ -148,6 +148,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
       return false;
     }
     this.sender.data(stream, bytes, start, stop, end);
+    this.sender.partsSent++;
     if (end) this.sentEnd(stream);
     return true;
   }
@@ -165,7 +166,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
   /** Half a window is worth a WINDOW_UPDATE; less would cost more frames, more would make the peer wait. */
   consumed(stream: Http2Stream, bytes: number): void {
     stream.uncredited += bytes;
-    if (stream.uncredited * 2 < this.settings.initialWindowSize) return;
+    if (stream.uncredited * 2 < Math.max(this.settings.initialWindowSize, frame.initialWindowSize)) return;
     stream.receiveWindow += stream.uncredited;
     this.sender.windowUpdate(stream.id, stream.uncredited);
     stream.uncredited = 0;

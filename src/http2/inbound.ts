@@ -67,7 +67,7 @@ export class Inbound implements FrameSink {
       throw new ConnectionError(ErrorCode.flowControlError, "DATA beyond the connection's window");
     this.#uncredited += length;
     const { sender, settings } = this.#owner;
-    if (this.#uncredited * 2 >= settings.connectionWindowSize) {
+    if (this.#uncredited * 2 >= Math.max(settings.connectionWindowSize, frame.initialWindowSize)) {
       sender.windowUpdate(0, this.#uncredited);
       this.#receiveWindow += this.#uncredited;
       this.#uncredited = 0;
@@ -230,6 +230,10 @@ export class Inbound implements FrameSink {
       }
       if (stream.queue !== undefined) this.#owner.sender.wait(stream);
     }
+  }
+
+  get partsSent(): number {
+    return this.#owner.sender.partsSent;
   }
 
   onSettingsAck(): void {

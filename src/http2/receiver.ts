@@ -4,6 +4,7 @@ import { ConnectionError, ErrorCode } from "./errors.ts";
 import type { Field } from "./field.ts";
 import * as frame from "./frame.ts";
 import { HeaderBlock } from "./header-block.ts";
+import { freeHeadroom } from "./headroom.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
 import type { Http2Settings } from "./settings.ts";
 import type { Http2Stream } from "./stream.ts";
@@ -11,6 +12,8 @@ import { turn } from "./turn.ts";
 
 /** What a receiver hands on: frames that are well-formed by themselves. May throw `ConnectionError`. */
 export interface FrameSink {
+  /** Parts of bodies that have been sent to the peer so far: each may be worth a PING to it, which grpc-go measures windows by. */
+  readonly partsSent: number;
   /** A DATA frame begins; `length` is what flow control counts. Returns the stream its bytes go to, or undefined to drop them. */
   onDataFrame(streamId: number, length: number): Http2Stream | undefined;
   onDataBytes(stream: Http2Stream, bytes: Uint8Array, start: number, stop: number, end: boolean): void;
@@ -51,6 +54,8 @@ export class Receiver {
   readonly #settings: Http2Settings;
   readonly #decoder: HpackDecoder;
   readonly #useless: Budget;
+  /** Of `partsSent`, what has been earned already. */
+  #partsCounted = 0;
 
   /** @param expectPreface true in the server role */
   constructor(sink: FrameSink, settings: Http2Settings, expectPreface: boolean) {
@@ -202,6 +207,7 @@ export class Receiver {
     const stream = this.#sink.onDataFrame(id, length);
     if (stream !== undefined && length > bodyLength) this.#sink.onPadding(stream, length - bodyLength);
     this.#paddingLeft = padding;
+    freeHeadroom(chunk, start);
     if (chunk.length - start >= bodyLength) {
       if (stream !== undefined) this.#sink.onDataBytes(stream, chunk, start, start + bodyLength, end);
       return start + bodyLength;
@@ -292,7 +298,11 @@ export class Receiver {
   }
 
   #spend(what: string): void {
-    if (!this.#useless.spend(turn.now)) {
+    if (this.#useless.spend(turn.now)) return;
+    const { partsSent } = this.#sink;
+    this.#useless.earn(partsSent - this.#partsCounted);
+    this.#partsCounted = partsSent;
+    if (this.#useless.overdrawn) {
       throw new ConnectionError(ErrorCode.enhanceYourCalm, `too many frames without use, the last: ${what}`);
     }
   }

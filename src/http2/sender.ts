@@ -3,6 +3,7 @@ import type { ByteSocket } from "./api.ts";
 import type { ErrorCode } from "./errors.ts";
 import type { Field } from "./field.ts";
 import * as frame from "./frame.ts";
+import { claimHeadroom } from "./headroom.ts";
 import { HpackEncoder, maxEncodedLength } from "./hpack/encoder.ts";
 import { Output } from "./output.ts";
 import type { Http2Settings } from "./settings.ts";
@@ -16,6 +17,8 @@ export class Sender {
   maxFrameSize = frame.initialMaxFrameSize;
   /** Bytes the peer lets us send on all streams together. */
   window = frame.initialWindowSize;
+  /** Parts of bodies that have left in the life of the connection. */
+  partsSent = 0;
   /** Control frames written since `#mark`, and how many bytes had been written then. */
   #controlFrames = 0;
   #mark = 0;
@@ -46,6 +49,11 @@ export class Sender {
     stream.lastActive = turn.now;
     stream.sendWindow -= stop - start;
     this.window -= stop - start;
+    if (stop > start && stop - start <= maxFrameSize && claimHeadroom(bytes, start)) {
+      const header = start - frame.frameHeaderSize;
+      frame.writeFrameHeader(bytes, header, stop - start, frame.DATA, end ? frame.END_STREAM : 0, stream.id);
+      return output.appendInPlace(bytes, header, stop);
+    }
     let from = start;
     do {
       const to = Math.min(stop, from + maxFrameSize);
@@ -94,7 +102,10 @@ export class Sender {
     const last = piece.start + bytes === piece.stop && queue.pieces.length === 1;
     this.data(stream, piece.bytes, piece.start, piece.start + bytes, last && queue.tail === "end");
     piece.start += bytes;
-    if (piece.start === piece.stop) queue.pieces.shift();
+    if (piece.start === piece.stop) {
+      queue.pieces.shift();
+      this.partsSent++;
+    }
     if (last) stream.queueSent();
     stream.listener.onSent(bytes);
     if (!last) return stream.sendWindow > 0 && this.window > 0;

@@ -27,8 +27,8 @@ export interface Http2Settings {
   readonly maxQueuedControlFrames: number;
   /**
    * Frames that carry nothing a call needs (empty DATA without END_STREAM, PRIORITY, unknown types, WINDOW_UPDATE of a few
-   * bytes): burst, refilled by one for every useful frame and by a hundredth each second (CVE-2019-9511, 9513, 9518).
-   * Default 10,000.
+   * bytes): burst, refilled by one for every useful frame, of either side, and by a hundredth each second (CVE-2019-9511,
+   * 9513, 9518). Default 10,000.
    */
   readonly maxUselessFrames: number;
   /** Streams reset early, by the peer or by us for its fault, at one go (CVE-2023-44487, CVE-2025-8671). Default 200. */
@@ -73,3 +73,32 @@ export const defaultSettings: Http2Settings = {
   keepaliveTimeoutMs: 20_000,
   maxSocketBuffer: 256 << 10,
 };
+
+const maxInt31 = 2 ** 31 - 1;
+
+/** What each setting may be, where that isn't any number of at least 1. */
+const ranges: { readonly [Key in keyof Http2Settings]?: readonly [min: number, max: number] } = {
+  initialWindowSize: [0, maxInt31],
+  connectionWindowSize: [0, maxInt31],
+  maxFrameSize: [16_384, 2 ** 24 - 1],
+  headerTableSize: [0, maxInt31],
+  maxContinuationFrames: [0, maxInt31],
+  streamIdleTimeoutMs: [0, Number.POSITIVE_INFINITY],
+  keepaliveIntervalMs: [0, maxInt31],
+  keepaliveTimeoutMs: [1, maxInt31],
+};
+
+/**
+ * Looks at settings that a user gave, where that can still be told to them: not once a peer has connected.
+ *
+ * @throws RangeError naming the setting and its value, if a peer would refuse it or nothing would work with it
+ */
+export function checkSettings(settings: Partial<Http2Settings>): void {
+  for (const [key, value] of Object.entries(settings)) {
+    if (!(key in defaultSettings)) throw new RangeError(`http2: there is no setting ${key}`);
+    const [min, max] = ranges[key as keyof Http2Settings] ?? [1, Number.POSITIVE_INFINITY];
+    if (typeof value !== "number" || !(value >= min && value <= max)) {
+      throw new RangeError(`http2: ${key} must be a number from ${min} to ${max}, not ${value}`);
+    }
+  }
+}

@@ -25,9 +25,18 @@ export interface SendQueue {
 
 const nothing = new Uint8Array(0);
 
+/** Listens to a stream until its owner has said who does. */
+const nobody: StreamListener = {
+  onHeaders() {},
+  onData() {},
+  onTrailers() {},
+  onSent() {},
+  onReset() {},
+};
+
 export class Http2Stream implements HttpStream {
   readonly id: number;
-  listener!: StreamListener;
+  listener: StreamListener = nobody;
   /** We have sent END_STREAM, or it waits behind queued DATA. */
   localEnded = false;
   /** The peer has sent END_STREAM. */

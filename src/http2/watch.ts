@@ -1,4 +1,5 @@
 /** Watch: one timer for all connections, which looks at each of them now and then instead of arming timers per call. */
+import { startTurn } from "./turn.ts";
 
 /** Something that has deadlines of seconds. */
 export interface Watched {
@@ -26,6 +27,6 @@ export function unwatch(one: Watched): void {
 }
 
 function checkAll(): void {
-  const now = performance.now();
+  const now = startTurn();
   for (const one of watched) one.check(now);
 }

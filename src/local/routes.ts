@@ -1,7 +1,7 @@
 /** Local routes: services of our own beside the proxy, by path. */
 import { type ConnectRouter, type ConnectRouterOptions, createConnectRouter } from "@connectrpc/connect";
-import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
 
 /** Registers services: `(router) => router.service(ElizaService, implementation)`. */
 export type Routes = (router: ConnectRouter) => void;

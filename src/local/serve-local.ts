@@ -5,8 +5,10 @@ import type { Origin } from "../call.ts";
 import type { HttpStream, ResetCause, StreamListener } from "../http2/api.ts";
 import { ErrorCode } from "../http2/errors.ts";
 import { Field, valueOf } from "../http2/field.ts";
+import { isGrpc } from "../universal/exchange.ts";
 import { fieldsOf, headersOf } from "../universal/headers.ts";
 import { peerKey } from "../universal/request.ts";
+import { encodeMessage } from "../wire/message.ts";
 import { statusOfReset } from "../wire/status.ts";
 import { RequestBody } from "./request-body.ts";
 
@@ -18,7 +20,7 @@ export interface LocalRequest {
   /** What carries the stream: over "1.1" there are no bidirectional streams. Default "2.0". */
   readonly httpVersion?: "1.1" | "2.0";
   /** Told once, when the exchange is over. */
-  readonly onEnd?: (outcome: LocalOutcome) => void;
+  readonly onEnd?: ((outcome: LocalOutcome) => void) | undefined;
 }
 
 /** How a local call ended, as far as HTTP says: a Connect stream has its status inside the body. */
@@ -29,8 +31,8 @@ export interface LocalOutcome {
   readonly grpcStatus: string | undefined;
   readonly requestBytes: number;
   readonly responseBytes: number;
-  /** Why it ended before its time: the caller went, or the handler threw what it shouldn't. */
-  readonly error?: unknown;
+  /** Why it ended before its time: the caller went, or the handler threw what it shouldn't; else undefined. */
+  readonly error: unknown;
 }
 
 /** Bytes that a caller may send after its answer before it is told to stop. */
@@ -59,7 +61,11 @@ class LocalExchange implements StreamListener {
   #requestBytes = 0;
   #responseBytes = 0;
   #discarded = 0;
+  /** HTTP's, once the head is sent. */
+  #status: number | undefined;
   #over = false;
+  /** It was answered from outside: what the handler says comes too late. */
+  #refused = false;
 
   constructor(request: LocalRequest) {
     this.#request = request;
@@ -69,16 +75,12 @@ class LocalExchange implements StreamListener {
   }
 
   async run(handler: UniversalHandlerFn): Promise<void> {
-    let status: number | undefined;
-    let response: UniversalServerResponse | undefined;
     try {
-      response = await handler(this.#universalRequest());
-      await this.#respond(response, (sent) => {
-        status = sent;
-      });
-      this.#end({ status, grpcStatus: grpcStatusOf(response) });
+      const response = await handler(this.#universalRequest());
+      await this.#respond(response);
+      this.#end(grpcStatusOf(response), undefined);
     } catch (error) {
-      this.#failed(status, error);
+      this.#failed(error);
     }
   }
 
@@ -109,6 +111,28 @@ class LocalExchange implements StreamListener {
     this.#drained();
   }
 
+  /** Before the handler can answer, which takes turns that there aren't any more: HTTP's 503, gRPC's own status, or a reset. */
+  onRefused(error: Error): void {
+    if (this.#over || this.#stream.closed) return;
+    this.#abort.abort(error);
+    this.#body.fail(error);
+    this.#drained();
+    const { code, rawMessage } = ConnectError.from(error);
+    const status = [new Field("grpc-status", String(code)), new Field("grpc-message", encodeMessage(rawMessage))];
+    const type = valueOf(this.#request.fields, "content-type");
+    if (this.#status === undefined) {
+      const head = [new Field(":status", isGrpc(type) ? "200" : "503")];
+      if (isGrpc(type)) head.push(new Field("content-type", type!), ...status);
+      this.#stream.sendHeaders(head, true);
+    } else if (isGrpc(type)) {
+      this.#stream.dropQueue();
+      this.#stream.sendHeaders(status, true);
+    } else {
+      this.#stream.reset(ErrorCode.internalError);
+    }
+    this.#refused = true;
+  }
+
   #universalRequest(): UniversalServerRequest {
     const { fields, origin, httpVersion = "2.0" } = this.#request;
     const authority = valueOf(fields, ":authority") ?? valueOf(fields, "host") ?? "localhost";
@@ -124,15 +148,15 @@ class LocalExchange implements StreamListener {
   }
 
   /** The head goes with the first piece of the body: until then a handler may set headers. */
-  async #respond(response: UniversalServerResponse, onHead: (status: number) => void): Promise<void> {
+  async #respond(response: UniversalServerResponse): Promise<void> {
     const pieces = response.body?.[Symbol.asyncIterator]();
     try {
       let piece = await pieces?.next();
       const head = [new Field(":status", String(response.status)), ...fieldsOf(response.header ?? new Headers())];
-      if (this.#stream.closed) throw this.#abort.signal.reason;
+      this.#checkOpen();
       const trailer = response.trailer ?? new Headers();
       const bodyless = piece === undefined || piece.done === true;
-      onHead(response.status);
+      this.#status = response.status;
       if (bodyless && isEmpty(trailer)) return this.#stream.sendHeaders(head, true);
       this.#stream.sendHeaders(head, false);
       for (; piece !== undefined && piece.done !== true; piece = await pieces!.next()) await this.#send(piece.value);
@@ -144,14 +168,18 @@ class LocalExchange implements StreamListener {
   }
 
   async #send(bytes: Uint8Array): Promise<void> {
-    if (this.#stream.closed) throw this.#abort.signal.reason;
+    this.#checkOpen();
     this.#responseBytes += bytes.length;
     if (this.#stream.sendData(bytes, 0, bytes.length, false)) return;
     this.#held += bytes.length;
     await new Promise<void>((resolve) => {
       this.#onDrained = resolve;
     });
-    if (this.#stream.closed) throw this.#abort.signal.reason;
+    this.#checkOpen();
+  }
+
+  #checkOpen(): void {
+    if (this.#stream.closed || this.#refused) throw this.#abort.signal.reason;
   }
 
   #sendTrailers(trailer: Headers): void {
@@ -165,18 +193,23 @@ class LocalExchange implements StreamListener {
   }
 
   /** Connect's handlers turn every error of an implementation into an answer: what comes here is an abort, or a fault of theirs. */
-  #failed(status: number | undefined, error: unknown): void {
-    if (!this.#stream.closed) {
-      if (status === undefined) this.#stream.sendHeaders([new Field(":status", "500")], true);
+  #failed(error: unknown): void {
+    if (!this.#stream.closed && !this.#refused) {
+      if (this.#status === undefined) this.#stream.sendHeaders([new Field(":status", "500")], true);
       else this.#stream.reset(ErrorCode.internalError);
     }
-    this.#end({ status, grpcStatus: undefined, error });
+    this.#end(undefined, error);
   }
 
-  #end(outcome: Pick<LocalOutcome, "status" | "grpcStatus" | "error">): void {
+  #end(grpcStatus: string | undefined, error: unknown): void {
     this.#over = true;
-    const { onEnd } = this.#request;
-    onEnd?.({ ...outcome, requestBytes: this.#requestBytes, responseBytes: this.#responseBytes });
+    this.#request.onEnd?.({
+      status: this.#status,
+      grpcStatus,
+      requestBytes: this.#requestBytes,
+      responseBytes: this.#responseBytes,
+      error,
+    });
   }
 
   /** No credit any more; a caller that sends on all the same is told to stop (RFC 9113 section 8.1). */

@@ -33,7 +33,7 @@ function jsonLine(record: CallRecord): string {
       path: call.path,
       authority: call.authority,
       protocol: call.protocol,
-      upstream_protocol: record.endpoint === undefined ? undefined : call.protocol,
+      upstream_protocol: record.upstreamProtocol,
       peer: call.peer.address,
       peer_port: call.peer.port,
       endpoint: record.endpoint,
@@ -51,12 +51,12 @@ function prettyLine(colour: boolean): (record: CallRecord) => string {
   const { dim, red, green, yellow } = colours(colour);
   const paintOf = (status: number): Paint => (status === 0 ? green : isCallersFault(status) ? yellow : red);
   return (record) => {
-    const { call, status, endpoint } = record;
+    const { call, status, endpoint, upstreamProtocol } = record;
     const columns = [
       dim(clock(new Date())),
       paintOf(status)(statusName(status).padEnd(longestName)),
       printable(call.path),
-      dim(endpoint === undefined ? call.protocol : `${call.protocol} -> ${call.protocol}`),
+      dim(upstreamProtocol === undefined ? call.protocol : `${call.protocol} -> ${upstreamProtocol}`),
       duration(record.durationMs),
       endpoint === undefined ? dim("-") : printable(endpoint),
       `${size(record.requestBytes)} -> ${size(record.responseBytes)}`,

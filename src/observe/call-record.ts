@@ -1,5 +1,5 @@
 /** What is known of a call once it is over: one line of the access log, one sample of a metric. */
-import type { Call } from "../call.ts";
+import type { Call, Protocol } from "../call.ts";
 
 export interface CallRecord {
   readonly call: Call;
@@ -9,6 +9,8 @@ export interface CallRecord {
   readonly message?: string;
   /** Name or address of the endpoint that answered; undefined where none was reached. */
   readonly endpoint?: string;
+  /** What the endpoint was spoken to in; undefined where none was reached. */
+  readonly upstreamProtocol?: Protocol;
   /** Bytes of the request's body, message prefixes included. */
   readonly requestBytes: number;
   readonly responseBytes: number;

@@ -1,13 +1,14 @@
 /** Connect streams: gRPC's envelopes, and an end of the stream in JSON instead of trailers. */
 
-import { decompress } from "../compress/compress.ts";
-import { ErrorCode } from "../http2/errors.ts";
-import { Field, FieldKind, Indexing } from "../http2/field.ts";
+import { supportedEncodings } from "../compress/compress.ts";
+import { Field, FieldKind, Indexing, valueOf } from "../http2/field.ts";
 import { encodeConnectEnd, parseConnectEnd } from "../wire/connect-end.ts";
-import { EnvelopeFlag, EnvelopeReader, type EnvelopeSink, envelope, Handling } from "../wire/envelope.ts";
-import { isMetadata } from "../wire/metadata.ts";
+import { parseEncodings } from "../wire/encoding.ts";
+import { EnvelopeFlag } from "../wire/envelope.ts";
+import { isMetadata, isStatusHeader } from "../wire/metadata.ts";
 import { formatConnectTimeout, parseGrpcTimeout } from "../wire/timeout.ts";
-import { Layer, maxHeldMessage } from "./layer.ts";
+import { LastEnvelopeClient, LastEnvelopeServer } from "./last-envelope.ts";
+import { maxHeldMessage } from "./layer.ts";
 
 /** What gRPC and Connect streams call the same two things. */
 const toGrpcNames = new Map([
@@ -34,7 +35,7 @@ function translate(fields: readonly Field[], to: { names: Map<string, string>; t
 }
 
 /** The caller's side: a gRPC response becomes a Connect stream. */
-export class ConnectStreamServer extends Layer {
+export class ConnectStreamServer extends LastEnvelopeServer {
   readonly #type: string;
 
   constructor(codec: string) {
@@ -53,9 +54,8 @@ export class ConnectStreamServer extends Layer {
     if (isHead) this.below.sendHeaders(translate(fields, { names: toConnectNames, type: this.#type }), false);
     if (!end) return;
     // of a Trailers-Only response the metadata has gone out as headers
-    const status = isHead ? fields.filter(({ name }) => name.startsWith("grpc-")) : fields;
-    const last = envelope(EnvelopeFlag.connectEnd, encodeConnectEnd(status));
-    this.below.sendData(last, 0, last.length, true);
+    const status = isHead ? fields.filter(({ name }) => isStatusHeader(name)) : fields;
+    this.sendLast(EnvelopeFlag.connectEnd, encodeConnectEnd(status));
   }
 }
 
@@ -63,9 +63,16 @@ const nothing = new Uint8Array(0);
 
 /** A gRPC request's fields as those of a Connect stream. */
 export function requestToConnectStream(fields: readonly Field[], codec: string): Field[] {
-  const out = translate(fields, { names: toConnectNames, type: `application/connect+${codec}` });
+  const out = translate(fields, { names: toConnectNames, type: `application/connect+${codec}` }).flatMap(onlyReadable);
   out.push(new Field("connect-protocol-version", "1"));
   return withConnectTimeout(out, fields);
+}
+
+/** The end of the stream may be compressed as the messages are, and that is for us to read. */
+function onlyReadable(field: Field): Field[] {
+  if (field.name !== "connect-accept-encoding") return [field];
+  const readable = parseEncodings(field.value).filter((name) => supportedEncodings.includes(name));
+  return readable.length === 0 ? [] : [new Field(field.name, readable.join(","))];
 }
 
 /** grpc-timeout, which says the time that is left, in Connect's words. */
@@ -77,73 +84,51 @@ export function withConnectTimeout(out: Field[], fields: readonly Field[]): Fiel
   return out;
 }
 
+/** Whether the upstream takes a method for one of the kind that it was called as. */
+export interface KindListener {
+  /** It has answered in the form of this kind. */
+  onRightKind(): void;
+  /**
+   * HTTP 415: the method is of the other kind, and no work was done.
+   *
+   * @returns true if the call goes on without this stream; false: the 415 is its answer
+   */
+  onWrongKind(): boolean;
+}
+
+const connectStreamType = /^application\/connect\+([^;]+)/i;
+
 /** The upstream's side: a Connect stream's response becomes one of gRPC. */
-export class ConnectStreamClient extends Layer implements EnvelopeSink {
-  readonly #reader = new EnvelopeReader(this);
-  readonly #wrongKind: () => void;
-  readonly #codec: string;
-  #encoding: string | undefined;
-  #trailers: Field[] | undefined;
+export class ConnectStreamClient extends LastEnvelopeClient {
+  protected override readonly maxLast = maxHeldMessage;
+  readonly #kinds: KindListener;
 
-  /** @param wrongKind called for 415: the method is a unary one, which has other content types */
-  constructor(codec: string, wrongKind: () => void) {
+  constructor(kinds: KindListener) {
     super();
-    this.#codec = codec;
-    this.#wrongKind = wrongKind;
-  }
-
-  /** Requests of Connect have no trailers. */
-  override sendHeaders(): void {
-    this.below.end();
+    this.#kinds = kinds;
   }
 
   override onHeaders(fields: Field[], end: boolean): void {
     const status = fields[0]!.value;
-    if (status === "415") return this.#wrongKind();
-    if (status === "200") this.#encoding = fields.find(({ name }) => name === "connect-content-encoding")?.value;
-    const isConnect = fields.some(
-      ({ name, value }) => name === "content-type" && value.startsWith("application/connect+"),
-    );
-    const type = isConnect ? `application/grpc+${this.#codec}` : "text/plain";
-    this.listener.onHeaders(translate(fields, { names: toGrpcNames, type }), end);
+    if (status === "415" && this.#kinds.onWrongKind()) return;
+    const type = valueOf(fields, "content-type") ?? "";
+    const codec = connectStreamType.exec(type)?.[1];
+    if (codec !== undefined) this.#kinds.onRightKind();
+    this.encoding = valueOf(fields, "connect-content-encoding");
+    this.listener.onHeaders(translate(fields, { names: toGrpcNames, type: grpcType(codec, type) }), end);
   }
 
-  override onData(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
-    this.#reader.push(bytes, start, stop);
-    if (!end || this.below.closed) return;
-    if (this.#trailers !== undefined) this.listener.onTrailers(this.#trailers);
-    else this.listener.onData(nothing, 0, 0, true); // cut off: the attempt says so
+  protected override isLast(flags: number): boolean {
+    return (flags & EnvelopeFlag.connectEnd) !== 0;
   }
 
-  /** HTTP's own trailers are nothing here. */
-  override onTrailers(): void {
-    this.onData(nothing, 0, 0, true);
+  protected override readLast(flags: number, payload: Uint8Array): Field[] {
+    return parseConnectEnd(this.plain(flags, payload));
   }
+}
 
-  handlingOf(flags: number, length: number): Handling {
-    if ((flags & EnvelopeFlag.connectEnd) === 0) return Handling.pass;
-    return length <= maxHeldMessage ? Handling.gather : Handling.refuse;
-  }
-
-  onPass(bytes: Uint8Array, start: number, stop: number): void {
-    this.listener.onData(bytes, start, stop, false);
-  }
-
-  onMessage(flags: number, payload: Uint8Array): void {
-    this.below.consume(payload.length + 5);
-    this.#reader.stop(); // it is the last envelope
-    try {
-      const compressed = (flags & EnvelopeFlag.compressed) !== 0 && payload.length > 0;
-      this.#trailers = parseConnectEnd(
-        compressed ? decompress(this.#encoding ?? "", payload, maxHeldMessage) : payload,
-      );
-    } catch {
-      this.onRefuse();
-    }
-  }
-
-  onRefuse(): void {
-    this.below.reset(ErrorCode.cancel);
-    this.listener.onReset(ErrorCode.internalError, "malformed");
-  }
+/** What isn't Connect's must not look like gRPC's. */
+function grpcType(codec: string | undefined, type: string): string {
+  if (codec !== undefined) return `application/grpc+${codec}`;
+  return type.startsWith("application/grpc") ? "application/octet-stream" : type;
 }

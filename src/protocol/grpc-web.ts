@@ -2,9 +2,9 @@
 import { ErrorCode } from "../http2/errors.ts";
 import { Field, FieldKind, valueOf } from "../http2/field.ts";
 import { Base64Decoder, Base64Encoder } from "../wire/base64-stream.ts";
-import { EnvelopeFlag, EnvelopeReader, type EnvelopeSink, envelope, Handling } from "../wire/envelope.ts";
+import { EnvelopeFlag } from "../wire/envelope.ts";
 import { encodeWebTrailers, parseWebTrailers } from "../wire/web-trailers.ts";
-import { Layer } from "./layer.ts";
+import { LastEnvelopeClient, LastEnvelopeServer } from "./last-envelope.ts";
 
 /** Headers that are about HTTP or about gRPC-Web, and nothing to a gRPC server. */
 const dropped = new Set(["accept", "accept-encoding", "x-grpc-web", "x-user-agent", "content-length"]);
@@ -30,57 +30,60 @@ function webType(value: string, form: "-web" | "-web-text"): string {
 }
 
 /** The caller's side: a gRPC response becomes one of gRPC-Web. The request's body is the same in both. */
-export class GrpcWebServer extends Layer {
+export class GrpcWebServer extends LastEnvelopeServer {
+  /** What the content type of the answer says. */
+  protected readonly form: "-web" | "-web-text" = "-web";
+
   /** Trailers of a request can't be sent from a browser, and nothing reads them. */
   override onTrailers(): void {
-    this.listener.onData(nothing, 0, 0, true);
+    this.onData(nothing, 0, 0, true);
   }
 
+  /** A status that came with the headers stays there. Never an empty frame: WebKit takes it for the end of a broken body. */
   override sendHeaders(fields: readonly Field[], end: boolean): void {
-    if (fields[0]?.kind !== FieldKind.status) return this.#sendTrailers(fields);
-    this.below.sendHeaders(fields.filter(({ name }) => name !== "content-length").map(toWeb), end);
-  }
-
-  /** Never an empty frame: WebKit takes it for the end of a broken body. */
-  #sendTrailers(fields: readonly Field[]): void {
+    if (fields[0]?.kind === FieldKind.status) return this.below.sendHeaders(webHead(fields, this.form), end);
     const payload = encodeWebTrailers(fields);
-    const frame = payload.length === 0 ? nothing : envelope(EnvelopeFlag.webTrailers, payload);
-    this.sendData(frame, 0, frame.length, true);
+    if (payload.length === 0) this.below.end();
+    else this.sendLast(EnvelopeFlag.webTrailers, payload);
   }
 }
 
-function toWeb(field: Field): Field {
-  return field.name === "content-type" ? new Field(field.name, webType(field.value, "-web")) : field;
+function webHead(fields: readonly Field[], form: "-web" | "-web-text"): Field[] {
+  return fields
+    .filter(({ kind }) => kind !== FieldKind.contentLength)
+    .map((field) => (field.name === "content-type" ? new Field(field.name, webType(field.value, form)) : field));
 }
 
 const nothing = new Uint8Array(0);
 
 /** The same in base64, for callers that can read text only as it comes. */
 export class GrpcWebTextServer extends GrpcWebServer {
+  protected override readonly form: "-web" | "-web-text";
   readonly #decoder = new Base64Decoder();
+  /** Bytes of text without credit, and of those that were made of them how many came out and how many are done with. */
+  #text = 0;
   #decoded = 0;
   #consumed = 0;
-  #text = 0;
-  /** Bytes held back: as text, and as they came from the upstream. */
+  /** Bytes of text that are held back. */
   #heldText = 0;
-  #held = 0;
-  readonly #answerText: boolean;
   #answered = false;
+  #bad = false;
 
   /** @param accept the request's Accept header: the answer is text unless it asks for binary alone */
   constructor(accept: string | undefined) {
     super();
-    this.#answerText =
-      accept === undefined || !/application\/grpc-web(?!-text)/.test(accept) || accept.includes("-text");
+    const binary = accept !== undefined && /application\/grpc-web(?!-text)/.test(accept) && !accept.includes("-text");
+    this.form = binary ? "-web" : "-web-text";
   }
 
   override onData(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
+    if (this.#bad) return;
     const decoded = this.#decoder.push(bytes, start, stop);
     this.#text += stop - start;
-    if (decoded === undefined || (end && !this.#decoder.end())) return this.#badText();
+    if (decoded === undefined || (end && !this.#decoder.end())) return this.#refuse();
     this.#decoded += decoded.length;
-    if (decoded.length === 0 && !end) return this.#credit();
-    this.listener.onData(decoded, 0, decoded.length, end);
+    if (decoded.length > 0 || end) this.listener.onData(decoded, 0, decoded.length, end);
+    this.#credit();
   }
 
   override consume(bytes: number): void {
@@ -89,50 +92,45 @@ export class GrpcWebTextServer extends GrpcWebServer {
   }
 
   override sendHeaders(fields: readonly Field[], end: boolean): void {
-    if (!this.#answerText || fields[0]?.kind !== FieldKind.status) return super.sendHeaders(fields, end);
-    this.#answered = true;
-    const text = fields.map((field) =>
-      field.name === "content-type" ? new Field(field.name, webType(field.value, "-web-text")) : field,
-    );
-    this.below.sendHeaders(
-      text.filter(({ name }) => name !== "content-length"),
-      end,
-    );
+    if (this.#bad) return;
+    this.#answered ||= fields[0]?.value.startsWith("1") !== true;
+    super.sendHeaders(fields, end);
   }
 
   /** Every piece is padded, so that what has come can be read at once; readers take padding in the middle. */
-  override sendData(bytes: Uint8Array, start: number, stop: number, end: boolean): boolean {
-    if (!this.#answerText) return super.sendData(bytes, start, stop, end);
+  protected override write(bytes: Uint8Array, start: number, stop: number, end: boolean): boolean {
+    if (this.form === "-web") return super.write(bytes, start, stop, end);
     const text = new Base64Encoder().push(bytes, start, stop, true);
-    if (this.below.sendData(text, 0, text.length, end)) return true;
+    if (super.write(text, 0, text.length, end)) return true;
     this.#heldText += text.length;
-    this.#held += stop - start;
     return false;
   }
 
+  override dropQueue(): void {
+    this.#heldText = 0;
+    super.dropQueue();
+  }
+
+  /** Text counts as sent when all of it has left: more than a window of it never waits. */
   override onSent(bytes: number): void {
-    if (!this.#answerText) return super.onSent(bytes);
+    if (this.form === "-web") return super.onSent(bytes);
     this.#heldText -= bytes;
-    if (this.#heldText > 0) return;
-    const sent = this.#held;
-    this.#held = 0;
-    this.listener.onSent(sent);
+    if (this.#heldText <= 0) super.onSent(Number.POSITIVE_INFINITY);
   }
 
   /** Text is credited when all that was made of it has been taken: a window is more than a message's worth of both. */
   #credit(): void {
-    if (this.#consumed < this.#decoded) return;
+    if (this.#consumed < this.#decoded || this.#text === 0) return;
     this.below.consume(this.#text);
-    this.#text = 0;
-    this.#decoded = 0;
-    this.#consumed = 0;
+    this.#text = this.#decoded = this.#consumed = 0;
   }
 
   /** behaviours: bad base64 is HTTP 400, as there may be no gRPC-Web in it at all. */
-  #badText(): void {
+  #refuse(): void {
+    this.#bad = true;
     if (this.#answered) this.below.reset(ErrorCode.protocolError);
     else this.below.sendHeaders([new Field(":status", "400"), new Field("content-length", "0")], true);
-    this.listener.onReset(ErrorCode.protocolError, "peer");
+    this.listener.onReset(ErrorCode.protocolError, "malformed");
   }
 }
 
@@ -151,59 +149,31 @@ export function requestToGrpcWeb(fields: readonly Field[]): Field[] {
 const maxTrailers = 64 << 10;
 
 /** The upstream's side: a gRPC-Web response becomes one of gRPC. */
-export class GrpcWebClient extends Layer implements EnvelopeSink {
-  readonly #reader = new EnvelopeReader(this);
+export class GrpcWebClient extends LastEnvelopeClient {
+  protected override readonly maxLast = maxTrailers;
   /** Headers with a status: the whole response, once its body turns out to be empty. */
   #trailersOnly: Field[] | undefined;
-  #trailers: Field[] | undefined;
-
-  /** The client's side of gRPC-Web has no trailers. */
-  override sendHeaders(): void {
-    this.below.end();
-  }
 
   override onHeaders(fields: Field[], end: boolean): void {
     const grpc = fields
-      .filter(({ name }) => name !== "content-length")
+      .filter(({ kind }) => kind !== FieldKind.contentLength)
       .map((field) => (field.name === "content-type" ? new Field(field.name, grpcType(field.value)) : field));
+    this.encoding = valueOf(grpc, "grpc-encoding");
     if (end || valueOf(grpc, "grpc-status") === undefined) return this.listener.onHeaders(grpc, end);
     this.#trailersOnly = grpc;
   }
 
   override onData(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
-    if (this.#trailersOnly !== undefined) {
-      this.below.consume(stop - start);
-      if (end) this.listener.onHeaders(this.#trailersOnly, true);
-      return;
-    }
-    this.#reader.push(bytes, start, stop);
-    if (!end) return;
-    if (this.#trailers !== undefined) this.listener.onTrailers(this.#trailers);
-    else this.listener.onData(nothing, 0, 0, true); // cut off: the attempt says so
+    if (this.#trailersOnly === undefined) return super.onData(bytes, start, stop, end);
+    if (stop > start) this.below.consume(stop - start);
+    if (end) this.listener.onHeaders(this.#trailersOnly, true);
   }
 
-  /** HTTP's own trailers are nothing here. */
-  override onTrailers(): void {
-    this.onData(nothing, 0, 0, true);
+  protected override isLast(flags: number): boolean {
+    return (flags & EnvelopeFlag.webTrailers) !== 0;
   }
 
-  handlingOf(flags: number, length: number): Handling {
-    if ((flags & EnvelopeFlag.webTrailers) === 0) return Handling.pass;
-    return length <= maxTrailers && (flags & EnvelopeFlag.compressed) === 0 ? Handling.gather : Handling.refuse;
-  }
-
-  onPass(bytes: Uint8Array, start: number, stop: number): void {
-    this.listener.onData(bytes, start, stop, false);
-  }
-
-  onMessage(_flags: number, payload: Uint8Array): void {
-    this.below.consume(payload.length + 5);
-    this.#trailers = parseWebTrailers(payload);
-    this.#reader.stop(); // it is the last frame
-  }
-
-  onRefuse(): void {
-    this.below.reset(ErrorCode.cancel);
-    this.listener.onReset(ErrorCode.internalError, "malformed");
+  protected override readLast(flags: number, payload: Uint8Array): Field[] | undefined {
+    return parseWebTrailers(this.plain(flags, payload));
   }
 }

@@ -3,18 +3,16 @@ import type { InboundCall } from "../call.ts";
 import type { HttpStream, StreamListener } from "../http2/api.ts";
 import { type Field, FieldKind } from "../http2/field.ts";
 import type { UpstreamConnection } from "../upstream/connection.ts";
+import { isCompressed } from "../wire/encoding.ts";
 import {
   ConnectStreamClient,
   ConnectStreamServer,
+  type KindListener,
   requestFromConnectStream,
   requestToConnectStream,
 } from "./connect-stream.ts";
-import {
-  ConnectUnaryClient,
-  ConnectUnaryServer,
-  requestFromConnectUnary,
-  requestToConnectUnary,
-} from "./connect-unary.ts";
+import { ConnectUnaryClient, requestToConnectUnary } from "./connect-unary-client.ts";
+import { ConnectUnaryServer, requestFromConnectUnary } from "./connect-unary-server.ts";
 import { GrpcWebClient, GrpcWebServer, GrpcWebTextServer, requestFromGrpcWeb, requestToGrpcWeb } from "./grpc-web.ts";
 import type { Layer } from "./layer.ts";
 
@@ -35,6 +33,7 @@ export function serverLayer(call: InboundCall): Layer | undefined {
         get: call.get,
         contentLength: contentLengthOf(call),
         compressed: isCompressed(call.header("content-encoding")),
+        acceptEncoding: call.header("accept-encoding"),
       });
   }
 }
@@ -57,20 +56,23 @@ export function grpcFields(call: InboundCall): readonly Field[] {
 /** Whether a method takes and gives one message each: Connect has another form for these. */
 export type MethodKind = "unary" | "stream";
 
+/** How a Connect upstream is to be called. */
+export interface ConnectForm extends KindListener {
+  readonly kind: MethodKind;
+  /** The message is compressed. Counts for unary calls, whose headers have to say so. */
+  readonly compressed: boolean;
+}
+
 export interface UpstreamRequest {
   /** What the upstream speaks. */
   readonly protocol: "grpc_web" | "connect";
-  /** Counts for Connect only. */
-  readonly kind: MethodKind;
   readonly codec: string;
   /** A gRPC request's fields. */
   readonly fields: readonly Field[];
   /** The request has no body. */
   readonly end: boolean;
-  /** The first message is compressed. Counts for unary Connect, whose headers have to say so. */
-  readonly compressed: boolean;
-  /** The upstream says that the method is of the other kind; it did no work. */
-  onWrongKind(): void;
+  /** Counts for Connect only. */
+  readonly form: ConnectForm | undefined;
 }
 
 /** Opens a stream to an upstream that doesn't speak gRPC, with the layer that makes it look as if it did. */
@@ -79,26 +81,18 @@ export function openBridged(
   request: UpstreamRequest,
   listener: StreamListener,
 ): HttpStream {
-  const { fields, end, codec } = request;
-  const [layer, own] = clientLayer(request, fields, codec);
-  layer.stack(connection.request(own, end, layer), listener);
+  const [layer, fields] = clientLayer(request);
+  layer.stack(connection.request(fields, request.end, layer), listener);
   return layer;
 }
 
-function clientLayer(request: UpstreamRequest, fields: readonly Field[], codec: string): [Layer, Field[]] {
-  if (request.protocol === "grpc_web") return [new GrpcWebClient(), requestToGrpcWeb(fields)];
-  const wrongKind = () => request.onWrongKind();
-  if (request.kind === "stream") {
-    return [new ConnectStreamClient(codec, wrongKind), requestToConnectStream(fields, codec)];
-  }
-  return [new ConnectUnaryClient(codec, wrongKind), requestToConnectUnary(fields, codec, request.compressed)];
+function clientLayer({ protocol, fields, codec, form }: UpstreamRequest): [Layer, Field[]] {
+  if (protocol === "grpc_web" || form === undefined) return [new GrpcWebClient(), requestToGrpcWeb(fields)];
+  if (form.kind === "stream") return [new ConnectStreamClient(form), requestToConnectStream(fields, codec)];
+  return [new ConnectUnaryClient(codec, form), requestToConnectUnary(fields, codec, form.compressed)];
 }
 
 function contentLengthOf(call: InboundCall): number {
   const field = call.fields.find(({ kind }) => kind === FieldKind.contentLength);
   return field === undefined ? -1 : Number(field.value);
-}
-
-function isCompressed(encoding: string | undefined): boolean {
-  return encoding !== undefined && encoding !== "identity";
 }

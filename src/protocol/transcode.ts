@@ -1,12 +1,11 @@
 /** Transcode: a layer between a caller that speaks JSON and an upstream that speaks protobuf. Both sides of it are gRPC. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import { decompress } from "../compress/compress.ts";
-import { ErrorCode } from "../http2/errors.ts";
 import { Field, FieldKind, valueOf } from "../http2/field.ts";
 import type { MethodSchema } from "../schema/schema.ts";
 import { jsonToProto, protoToJson } from "../schema/transcode.ts";
+import { isCompressed } from "../wire/encoding.ts";
 import { EnvelopeFlag, EnvelopeReader, type EnvelopeSink, envelope, Handling } from "../wire/envelope.ts";
-import { fieldsOfStatus } from "../wire/rpc-status.ts";
 import { Layer, maxHeldMessage } from "./layer.ts";
 
 /** Headers that say how the caller compresses: what goes on is written anew, and not compressed. */
@@ -41,7 +40,6 @@ export class TranscodeLayer extends Layer {
   /** Bytes of the response that are held back: as they came, and as they will leave. */
   #heldFrom = 0;
   #heldAs = 0;
-  #answered = false;
   #over = false;
 
   /** @param encoding the request's grpc-encoding */
@@ -54,7 +52,7 @@ export class TranscodeLayer extends Layer {
   }
 
   override onData(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
-    if (this.#over) return;
+    if (this.#over) return this.listener.onData(bytes, start, stop, end);
     this.#uncredited += stop - start;
     this.#request.push(bytes, start, stop);
     if (this.#over) return;
@@ -70,30 +68,27 @@ export class TranscodeLayer extends Layer {
   }
 
   override consume(bytes: number): void {
-    this.#waiting -= bytes;
+    const made = Math.min(bytes, this.#waiting);
+    this.#waiting -= made;
     this.#credit();
+    if (bytes > made) this.below.consume(bytes - made); // what came after a failure passes as it is
   }
 
   override sendHeaders(fields: readonly Field[], end: boolean): void {
     if (this.#over) return;
     if (fields[0]?.kind !== FieldKind.status) return super.sendHeaders(fields, end);
-    this.#answered = true;
     this.#encodings.response = valueOf(fields, "grpc-encoding") ?? "";
     super.sendHeaders(inCodec(fields, "json"), end);
   }
 
   override sendData(bytes: Uint8Array, start: number, stop: number, end: boolean): boolean {
     if (this.#over) return true;
+    const held = this.#heldAs;
     this.#response.push(bytes, start, stop);
-    let left = true;
-    for (const message of this.#take()) {
-      if (this.below.sendData(message, 0, message.length, false)) continue;
-      left = false;
-      this.#heldAs += message.length;
-    }
-    if (end) this.below.end();
-    if (!left) this.#heldFrom += stop - start;
-    return left;
+    if (end && !this.#over) this.below.end();
+    if (this.#heldAs === held) return true;
+    this.#heldFrom += stop - start;
+    return false;
   }
 
   override onSent(bytes: number): void {
@@ -107,26 +102,44 @@ export class TranscodeLayer extends Layer {
   #sink(direction: Direction): EnvelopeSink {
     return {
       handlingOf: (_flags, length) => (length <= maxHeldMessage ? Handling.gather : Handling.refuse),
-      onMessage: (flags, payload) => this.#translate(direction, flags, payload),
+      onMessage: (flags, payload) => {
+        const message = this.#translate(direction, flags, payload);
+        if (message === undefined) return;
+        if (direction === "request") this.#ready.push(message);
+        else if (!this.below.sendData(message, 0, message.length, false)) this.#heldAs += message.length;
+      },
       onRefuse: (_flags, length) => {
         this.#fail(new ConnectError(`message of ${length} bytes, at most ${maxHeldMessage}`, Code.ResourceExhausted));
       },
     };
   }
 
-  #translate(direction: Direction, flags: number, payload: Uint8Array): void {
+  #translate(direction: Direction, flags: number, payload: Uint8Array): Uint8Array | undefined {
     const { input, output, types } = this.#method;
-    const encoding = (flags & EnvelopeFlag.compressed) === 0 ? "" : this.#encodings[direction];
+    const fault = direction === "request" ? Code.InvalidArgument : Code.Internal;
     try {
-      const plain = decompress(encoding, payload, maxHeldMessage);
-      const written =
-        direction === "request"
-          ? jsonToProto(input, plain, { types, limit: maxHeldMessage, fault: Code.InvalidArgument })
-          : protoToJson(output, plain, { types, limit: maxHeldMessage, fault: Code.Internal });
-      this.#ready.push(envelope(0, written));
+      const plain = this.#plain(direction, flags, payload);
+      const turn = direction === "request" ? jsonToProto : protoToJson;
+      return envelope(
+        0,
+        turn(direction === "request" ? input : output, plain, { types, limit: maxHeldMessage, fault }),
+      );
     } catch (error) {
-      this.#fail(ConnectError.from(error));
+      const { code, rawMessage } = ConnectError.from(error);
+      // bytes of an upstream's that can't be read are no fault of the caller's
+      this.#fail(
+        new ConnectError(rawMessage, code === Code.InvalidArgument ? fault : code, undefined, undefined, error),
+      );
+      return undefined;
     }
+  }
+
+  #plain(direction: Direction, flags: number, payload: Uint8Array): Uint8Array {
+    if (flags === 0) return payload;
+    const encoding = this.#encodings[direction];
+    if (flags === EnvelopeFlag.compressed && isCompressed(encoding))
+      return decompress(encoding, payload, maxHeldMessage);
+    throw new ConnectError(`${direction} message with flags ${flags}, in no encoding`, Code.Internal);
   }
 
   #take(): Uint8Array[] {
@@ -141,18 +154,13 @@ export class TranscodeLayer extends Layer {
     this.#uncredited = 0;
   }
 
-  /** A message that can't be translated ends the call with our own status, of which the relay hears as if the caller had gone. */
+  /** A message that can't be translated ends the call with our own status. */
   #fail(error: ConnectError): void {
     if (this.#over) return;
     this.#over = true;
     this.#request.stop();
     this.#response.stop();
-    const status = fieldsOfStatus({ code: error.code, message: error.rawMessage, details: [] });
-    if (!this.#answered)
-      status.unshift(new Field(":status", "200"), new Field("content-type", "application/grpc+json"));
-    this.below.dropQueue();
-    this.below.sendHeaders(status, true);
-    this.listener.onReset(ErrorCode.cancel, "peer");
+    this.listener.onRefused?.(error);
   }
 }
 

@@ -41,7 +41,14 @@ export function detect(socket: Socket, timeoutMs: number, decided: (detected: De
 function protocolOf(head: Buffer): Detected["protocol"] | undefined {
   const compared = Math.min(head.length, preface.length);
   if (preface.compare(head, 0, compared, 0, compared) === 0) return compared < preface.length ? undefined : "http2";
+  if (!startsLikeMethod(head)) return "unknown";
   const end = head.indexOf("\n");
   if (end === -1) return head.length < maxFirstLine ? undefined : "http1";
   return head.indexOf("HTTP/") !== -1 && head.indexOf("HTTP/") < end ? "http1" : "unknown";
+}
+
+/** Methods are letters in all but theory; TLS, or any other protocol of bytes, is told from them by its first one. */
+function startsLikeMethod(head: Buffer): boolean {
+  const first = head[0]! | 0x20;
+  return first >= 0x61 && first <= 0x7a;
 }

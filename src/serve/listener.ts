@@ -3,7 +3,7 @@ import { createServer as createTcpServer, type Server as NetServer, type Socket 
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { ConnectError } from "@connectrpc/connect";
 import type { Http1Settings } from "../http1/settings.ts";
-import { defaultSettings, type Http2Settings } from "../http2/settings.ts";
+import { checkSettings, defaultSettings, type Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Proxy } from "../proxy.ts";
 import { parseListenAddress } from "./address.ts";
@@ -47,9 +47,10 @@ export interface Listener {
   abort(error: ConnectError): void;
 }
 
-/** Opens a port. Rejects with the system's error where it can't be had. */
+/** Opens a port. Rejects with the system's error where it can't be had, with a RangeError for a limit that can't be. */
 export async function listen(proxy: Proxy, options: ListenerOptions, log: Log | undefined): Promise<Listener> {
   const { host, port } = parseListenAddress(options.address);
+  if (options.http2 !== undefined) checkSettings(options.http2);
   const secure = options.tls !== undefined;
   const prefaceTimeoutMs = options.http2?.prefaceTimeoutMs ?? defaultSettings.prefaceTimeoutMs;
   const sessionOptions = {
@@ -90,8 +91,14 @@ export async function listen(proxy: Proxy, options: ListenerOptions, log: Log | 
     return session;
   }
 
-  const server = options.tls === undefined ? createTcpServer(accept) : tlsServer(options.tls, accept, log);
+  const server =
+    options.tls === undefined
+      ? createTcpServer(accept)
+      : tlsServer(options.tls, { accept, handshakeTimeout: prefaceTimeoutMs, log });
   await bind(server, host, port);
+  server.on("error", (error) =>
+    log?.warn({ address: options.address, error: error.message }, "connection not accepted"),
+  );
   const bound = server.address() as { address: string; port: number };
   return {
     bound: { address: bound.address, port: bound.port, secure },
@@ -114,10 +121,16 @@ export async function listen(proxy: Proxy, options: ListenerOptions, log: Log | 
   };
 }
 
+interface TlsServerOptions {
+  readonly accept: (socket: Socket) => void;
+  /** Milliseconds. */
+  readonly handshakeTimeout: number;
+  readonly log: Log | undefined;
+}
+
 function tlsServer(
   { cert, key, clientCa }: ListenerTls,
-  accept: (socket: Socket) => void,
-  log: Log | undefined,
+  { accept, handshakeTimeout, log }: TlsServerOptions,
 ): NetServer {
   const server = createTlsServer(
     {
@@ -125,6 +138,7 @@ function tlsServer(
       key,
       ALPNProtocols: ["h2", "http/1.1"],
       minVersion: "TLSv1.2", // RFC 9113 section 9.2
+      handshakeTimeout,
       ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
     },
     accept,

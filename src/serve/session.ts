@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { ConnectError } from "@connectrpc/connect";
-import type { Origin, PeerCertificate } from "../call.ts";
+import type { Origin } from "../call.ts";
 import { Http1Connection } from "../http1/connection.ts";
 import type { Http1Settings } from "../http1/settings.ts";
 import type { ConnectionListener } from "../http2/api.ts";
@@ -11,6 +11,7 @@ import type { Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Proxy } from "../proxy.ts";
 import { discardRest } from "../refuse.ts";
+import { certificateOf } from "./certificate.ts";
 import type { Cors } from "./cors.ts";
 import { corsLayer } from "./cors-layer.ts";
 
@@ -34,7 +35,8 @@ export interface Session {
 
 export function openSession(socket: Socket, protocol: "http1" | "http2", options: SessionOptions): Session {
   const { secure, http1, http2 } = options;
-  const listener = listenerOf(originOf(socket, secure), options);
+  const httpVersion = protocol === "http1" ? "1.1" : "2.0";
+  const listener = listenerOf({ ...originOf(socket, secure), httpVersion }, options);
   const connection =
     protocol === "http2"
       ? new Http2Connection(socket, { role: "server", listener, settings: http2 ?? {} })
@@ -73,17 +75,5 @@ function originOf(socket: Socket, secure: boolean): Origin {
       port: socket.remotePort ?? 0,
       ...(certificate === undefined ? {} : { certificate }),
     },
-  };
-}
-
-/** The certificate that the handshake has verified, or undefined where the client showed none. */
-function certificateOf(socket: TLSSocket): PeerCertificate | undefined {
-  const certificate = socket.getPeerCertificate?.();
-  if (!certificate || Object.keys(certificate).length === 0) return undefined;
-  const commonName = certificate.subject?.CN;
-  return {
-    subject: (Array.isArray(commonName) ? commonName[0] : commonName) ?? "",
-    alternativeNames: certificate.subjectaltname?.split(", ") ?? [],
-    fingerprint256: certificate.fingerprint256 ?? "",
   };
 }

@@ -38,13 +38,21 @@ export function readRequest(request: UniversalServerRequest, prefix: string): Re
     new Field(":authority", authority ?? request.header.get("host") ?? ""),
     new Field(":path", withoutPrefix(path, prefix)),
   ];
+  const httpVersion = versionOf(request.httpVersion);
   const origin: Origin = {
     peer: request.contextValues?.get(peerKey) ?? peerKey.defaultValue,
     secure: scheme === "https",
+    ...(httpVersion === undefined ? {} : { httpVersion }),
   };
   if (isStream(request.body)) return { fields: [...head, ...fields], body: request.body, origin };
   const bytes = bytesOfParsed(request.body, valueOf(fields, "content-type"));
   return { fields: [...head, ...withLength(fields, bytes.length)], body: once(bytes), origin };
+}
+
+/** Hosts on fetch don't say. */
+function versionOf(httpVersion: string): Origin["httpVersion"] {
+  if (httpVersion.startsWith("2")) return "2.0";
+  return httpVersion.startsWith("1") ? "1.1" : undefined;
 }
 
 /** Not by `URL`, which writes paths anew: what was authorised here must be what goes on. */

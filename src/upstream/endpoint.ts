@@ -1,6 +1,7 @@
 /** Endpoint: one address of an upstream, its few connections, and the calls that wait for room on them. */
-import type { UpstreamConnection } from "./connection.ts";
+
 import { Backoff } from "./backoff.ts";
+import type { UpstreamConnection } from "./connection.ts";
 import type { EndpointParts } from "./endpoint-parts.ts";
 import type { DialListener } from "./transport.ts";
 import type { Pending } from "./waiter.ts";

@@ -9,9 +9,9 @@ import {
 } from "node:tls";
 import type { ConnectionListener } from "../http2/api.ts";
 import { Http2Connection } from "../http2/connection.ts";
-import type { UpstreamConnection } from "./connection.ts";
 import type { ErrorCode } from "../http2/errors.ts";
 import type { Http2Settings } from "../http2/settings.ts";
+import type { UpstreamConnection } from "./connection.ts";
 import { hostPort, isAddress } from "./target.ts";
 
 /** TLS towards an upstream; every certificate and key as PEM text. */
@@ -85,6 +85,12 @@ function checkPem(setting: keyof UpstreamTls, pem: string | undefined, what: "CE
 /** Milliseconds of silence after which TCP itself asks whether the peer is there. */
 const tcpKeepaliveMs = 60_000;
 
+/**
+ * What an upstream may send ahead. Four times what a caller may: it is ours to choose, and its replies are the larger part. As
+ * much as one stream whose caller doesn't read may cost (fault D2); larger reads, and fewer frames to give credit.
+ */
+const windows = { initialWindowSize: 256 << 10, connectionWindowSize: 4 << 20 };
+
 /** What speaks HTTP over a socket. */
 export interface Wire {
   readonly alpn: "h2" | "http/1.1";
@@ -100,7 +106,8 @@ export function createDial(wire: Wire): Dial {
 /** Opens a TCP or TLS socket and an HTTP/2 connection over it. The listener is never called before this returns. */
 export const dial: Dial = createDial({
   alpn: "h2",
-  start: (socket, settings, listener) => new Http2Connection(socket, { role: "client", settings, listener }),
+  start: (socket, settings, listener) =>
+    new Http2Connection(socket, { role: "client", settings: { ...windows, ...settings }, listener }),
 });
 
 /** One attempt to connect, over all addresses. */

@@ -6,8 +6,8 @@ import { type Lookup, lookupAddresses } from "./discovery.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { EndpointOwner } from "./endpoint-parts.ts";
 import { EndpointSet } from "./endpoint-set.ts";
-import { checkOptions, endpointFactory, type UpstreamOptions } from "./options.ts";
 import { dialHttp1 } from "./http1-transport.ts";
+import { checkOptions, endpointFactory, type UpstreamOptions } from "./options.ts";
 import { type Dial, dial } from "./transport.ts";
 import { type CancelWait, type Pending, unavailable, type Waiter } from "./waiter.ts";
 

@@ -1,7 +1,7 @@
 /** Which protocol a request is in, from its method, its content type and, for Connect's GET, its query. */
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type ContentType, parseContentType } from "./content-type.ts";
 import { type ConnectGet, parseConnectGet } from "./connect-get.ts";
+import { type ContentType, parseContentType } from "./content-type.ts";
 
 /** What of a request tells the protocol. Values are binary strings. */
 export interface RequestHead {

@@ -73,6 +73,11 @@ export class EnvelopeReader {
     return this.#left === 0 && this.#prefixHeld === 0;
   }
 
+  /** Bytes of a prefix that isn't complete: what becomes of them hasn't been decided. */
+  get pending(): number {
+    return this.#stopped ? 0 : this.#prefixHeld;
+  }
+
   /** An envelope was refused, or `stop()` was called. */
   get stopped(): boolean {
     return this.#stopped;
@@ -130,7 +135,7 @@ export class EnvelopeReader {
 
   #open(bytes: Uint8Array, at: number): void {
     this.#flags = bytes[at]!;
-    this.#length = readLength(bytes, at);
+    this.#length = payloadLength(bytes, at);
     this.#left = this.#length;
     this.#handling = this.#sink.handlingOf(this.#flags, this.#length);
   }
@@ -197,6 +202,7 @@ export function envelope(flags: number, payload: Uint8Array): Uint8Array {
   return bytes;
 }
 
-function readLength(bytes: Uint8Array, at: number): number {
+/** Bytes of payload that the prefix at `at` says will follow. */
+export function payloadLength(bytes: Uint8Array, at: number): number {
   return ((bytes[at + 1]! << 24) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 8) | bytes[at + 4]!) >>> 0;
 }

@@ -5,18 +5,21 @@ const strictUtf8 = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 const encoder = new TextEncoder();
 
 /** Most messages are plain: these pass without a look at each byte. */
-const plainToWrite = /^[ -$&-~]*$/;
+const plainToWrite = /^(?! )[ -$&-~]*(?<! )$/;
 const plainToRead = /^[\0-$&-\x7f]*$/;
 
 /**
  * Writes a message as a header value: every byte of its UTF-8 that isn't printable ASCII, and `%`, becomes `%XX`.
- * So CR, LF and NUL can never get into a header. Lone surrogates become U+FFFD.
+ * So CR, LF and NUL can never get into a header. So does a space at either end, where a value may have none (RFC 9113 section
+ * 8.2.1) and readers cut it off. Lone surrogates become U+FFFD.
  */
 export function encodeMessage(text: string): string {
   if (plainToWrite.test(text)) return text;
   let value = "";
-  for (const byte of encoder.encode(text)) {
-    const printable = byte >= 0x20 && byte <= 0x7e && byte !== 0x25;
+  const bytes = encoder.encode(text);
+  for (const [at, byte] of bytes.entries()) {
+    const inside = at > 0 && at < bytes.length - 1;
+    const printable = (byte > 0x20 || (byte === 0x20 && inside)) && byte <= 0x7e && byte !== 0x25;
     value += printable ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
   }
   return value;

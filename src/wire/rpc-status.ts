@@ -1,5 +1,5 @@
 /** A status with its details: as gRPC's trailers have it, between them and Connect's errors. */
-import { base64Decode, BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { BinaryReader, BinaryWriter, base64Decode, WireType } from "@bufbuild/protobuf/wire";
 import { Field, Indexing, valueOf } from "../http2/field.ts";
 import { decodeMessage, encodeMessage } from "./message.ts";
 import { encodeBinary } from "./metadata.ts";

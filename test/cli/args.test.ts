@@ -4,7 +4,15 @@ import { parseCommand, UsageError } from "../../src/cli/args.ts";
 const words = (line: string) => line.split(" ").filter((word) => word !== "");
 
 describe("parseCommand()", () => {
-  const nothing = { config: undefined, listen: [], to: [], logLevel: undefined, accessLog: undefined };
+  const nothing = {
+    config: undefined,
+    listen: [],
+    to: [],
+    upstream: {},
+    cors: [],
+    logLevel: undefined,
+    accessLog: undefined,
+  };
 
   it.each([
     ["", { ...nothing, name: "serve" }],
@@ -14,6 +22,20 @@ describe("parseCommand()", () => {
       { ...nothing, name: "serve", config: "a.yaml", listen: [":80", "[::1]:0"] },
     ],
     ["--to http://a:1 -t https://b", { ...nothing, name: "serve", to: ["http://a:1", "https://b"] }],
+    [
+      "--to http://a --protocols grpc_web,connect --http 1.1 --schema api.binpb",
+      {
+        ...nothing,
+        name: "serve",
+        to: ["http://a"],
+        upstream: { protocols: ["grpc_web", "connect"], http: "1.1", schema: "api.binpb" },
+      },
+    ],
+    [
+      "-c a.yaml --cors https://a.example --cors null",
+      { ...nothing, name: "serve", config: "a.yaml", cors: ["https://a.example", "null"] },
+    ],
+    ["demo --cors *", { ...nothing, name: "demo", cors: ["*"] }],
     ["--no-access-log --log-level debug", { ...nothing, name: "serve", accessLog: "off", logLevel: "debug" }],
     ["demo --access-log pretty", { ...nothing, name: "demo", accessLog: "pretty" }],
     ["--access-log json demo", { ...nothing, name: "demo", accessLog: "json" }],
@@ -44,6 +66,19 @@ describe("parseCommand()", () => {
     [
       "--to http://a --config b",
       '"--to" is for the case without a file: with "--config", give upstreams and routes there',
+    ],
+    ["--to http://a --protocols grpc-web", '--protocols: unknown value "grpc-web"\n  did you mean "grpc_web"?'],
+    ["--to http://a --protocols grpc,", '--protocols: unknown value ""\n  known: grpc, grpc_web, connect'],
+    ["--to http://a --protocols grpc,grpc", '--protocols: "grpc" is given twice'],
+    ["--to http://a --http 3", '--http: unknown value "3"\n  known: 2, 1.1'],
+    [
+      "--to http://a --http 1.1",
+      "--http 1.1: grpc can't be spoken over HTTP/1.1\n  give --protocols grpc_web, or connect",
+    ],
+    ["--schema reflection", '"--schema" is said of the servers that "--to" names: in a file, give schema there'],
+    [
+      "--cors app.example.com",
+      '--cors: not an origin: "app.example.com"\n  give the scheme, such as "https://app.example.com"',
     ],
     ["--log-level inof", '--log-level: unknown value "inof"\n  did you mean "info"?'],
     ["--access-log xml", '--access-log: unknown value "xml"\n  known: auto, pretty, json, off'],

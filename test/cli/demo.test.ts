@@ -66,6 +66,27 @@ describe.each(runtimesUnderTest())("manifold demo on %s", (runtime) => {
     expect(calls()[0]).toMatchObject({ endpoint: expect.stringMatching(/^demo-[123]$/), protocol: "grpc" });
   });
 
+  it("shows a page that calls it, and answers JSON as curl sends it", async () => {
+    await demo();
+    const url = /listening on (http:[^"]*)/.exec(program.stdout())?.[1] ?? "";
+    const page = await fetch(url);
+    expect([page.status, page.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
+    const parts = [...(await page.text()).matchAll(/(?:href|src)="([^":]+)"/g)].map((match) => match[1]!);
+    expect(parts).toEqual(["style.css", "page.js"]);
+    for (const part of [...parts, "rpc.js"]) {
+      const head = await fetch(`${url}/${part}`, { method: "HEAD" });
+      expect([head.status, await head.text()], part).toEqual([200, ""]);
+    }
+    expect((await fetch(`${url}/page.ts`)).status).toBe(404);
+    expect((await fetch(url, { method: "POST" })).status).toBe(404);
+    const reply = await fetch(`${url}/manifold.demo.v1.DemoService/Greet`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: '{"name": "Ada"}',
+    });
+    expect(await reply.json()).toMatchObject({ greeting: "Hello, Ada!" });
+  });
+
   it("lets an open call finish after SIGTERM, takes no new one, and ends with 0", async () => {
     const client = await demo();
     const numbers = [];

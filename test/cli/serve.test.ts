@@ -1,19 +1,30 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, type ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type DemoEndpoint, startDemoEndpoint } from "../../src/cli/demo/endpoint.ts";
-import { DemoService } from "../../src/gen/manifold/demo/v1/demo_pb.ts";
+import { DemoService, file_manifold_demo_v1_demo as file_demo } from "../../src/gen/manifold/demo/v1/demo_pb.ts";
 import { CertificateAuthority } from "../support/certificates.ts";
-import { type Program, start } from "../support/program.ts";
+import { startDemo } from "../support/demo.ts";
+import { type Program, run, start } from "../support/program.ts";
 import { commandOn, runtimesUnderTest } from "../support/runtimes.ts";
 import { until } from "../support/until.ts";
 
 const authority = new CertificateAuthority("test");
 const serverCert = authority.issue({ commonName: "server", dns: ["localhost"], ips: ["127.0.0.1"] });
 const clientCert = authority.issue({ commonName: "client" });
+
+function postJson(url: string, body: object, headers: Record<string, string>): Promise<Response> {
+  return fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers },
+    body: JSON.stringify(body),
+  });
+}
 
 /** What a failed call rejects with. */
 const failure = (call: Promise<unknown>) =>
@@ -32,6 +43,8 @@ describe.each(runtimesUnderTest())("manifold serve on %s", (runtime) => {
     one = await startDemoEndpoint("one");
     two = await startDemoEndpoint("two");
     const files = { "tls.crt": serverCert.cert, "tls.key": serverCert.key, "ca.crt": authority.cert };
+    const image = toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file: [file_demo.proto] }));
+    writeFileSync(join(folder, "api.binpb"), image);
     const more = { "client.crt": clientCert.cert, "client.key": clientCert.key };
     for (const [name, text] of Object.entries({ ...files, ...more })) writeFileSync(join(folder, name), text);
   });
@@ -51,9 +64,17 @@ describe.each(runtimesUnderTest())("manifold serve on %s", (runtime) => {
 
   /** Starts it with a file and returns where it listens. */
   async function manifold(yaml: string): Promise<string[]> {
-    const listeners = yaml.split("address:").length - 1;
     writeFileSync(join(folder, "manifold.yaml"), yaml);
-    const started = start([...argv, "--config", join(folder, "manifold.yaml")]);
+    return startWith(["--config", join(folder, "manifold.yaml")], yaml.split("address:").length - 1);
+  }
+
+  /** Starts it with these words, and returns where its one listener listens. */
+  async function serve(words: readonly string[]): Promise<string> {
+    return (await startWith(words, 1))[0]!;
+  }
+
+  async function startWith(words: readonly string[], listeners: number): Promise<string[]> {
+    const started = start([...argv, ...words]);
     program = started;
     programs.push(started);
     const urls = () => [...started.stdout().matchAll(/listening on (https?:\/\/[^\s"]+)/g)].map((match) => match[1]!);
@@ -140,6 +161,104 @@ routes:
     const transport = createGrpcTransport({ baseUrl: outer! });
     const reply = await transport.unary(renamed, undefined, 10_000, { "x-debug": "1" }, {});
     expect(reply.message).toMatchObject({ endpoint: "one" });
+  });
+
+  it("speaks to each upstream what it speaks, and JSON with all", async () => {
+    const old = await startDemo("1.1", "old");
+    try {
+      const [url] = await manifold(`
+listeners: [{ address: "127.0.0.1:0" }]
+upstreams:
+  one: { endpoints: ["${one.url}"], schema: { image: api.binpb } }
+  two: { endpoints: ["${two.url}"] }
+  old: { endpoints: ["${old.url}"], protocols: [connect], http: 1.1, codecs: [proto, json] }
+routes:
+  - match: { headers: { x-to: old } }
+    to: old
+  - match: { headers: { x-to: two } }
+    to: two
+  - to: one
+`);
+      expect((await client(url!).greet({}, { headers: { "x-to": "old" } })).endpoint).toBe("old");
+      const numbers = [];
+      for await (const { number } of client(url!).countDown({ from: 3 }, { headers: { "x-to": "old" } })) {
+        numbers.push(number);
+      }
+      expect(numbers).toEqual([3, 2, 1]);
+      const post = async (to: string) => {
+        const response = await postJson(`${url}/manifold.demo.v1.DemoService/Greet`, { name: "Ada" }, { "x-to": to });
+        return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+      };
+      expect(await post("one")).toEqual({ status: 200, body: { greeting: "Hello, Ada!", endpoint: "one" } });
+      expect(await post("old")).toEqual({ status: 200, body: { greeting: "hello Ada by connect", endpoint: "old" } });
+      const refused = await post("two");
+      expect(refused).toMatchObject({ status: 501, body: { code: "unimplemented" } });
+      expect(refused.body.message).toContain("schema: reflection");
+    } finally {
+      old.close();
+    }
+  });
+
+  it("takes the words of the command line for the case without a file", async () => {
+    const old = await startDemo("1.1", "old");
+    try {
+      const words = [
+        "--to",
+        old.url,
+        "--protocols",
+        "grpc_web",
+        "--http",
+        "1.1",
+        "--schema",
+        join(folder, "api.binpb"),
+      ];
+      const url = await serve([...words, "--cors", "https://app.example.com", "--listen", "127.0.0.1:0"]);
+      const response = await postJson(
+        `${url}/manifold.demo.v1.DemoService/Greet`,
+        { name: "Ada" },
+        { origin: "https://app.example.com" },
+      );
+      expect(await response.json()).toEqual({ greeting: "hello Ada by grpc-web", endpoint: "old" });
+      expect(response.headers.get("access-control-allow-origin")).toBe("https://app.example.com");
+    } finally {
+      old.close();
+    }
+  });
+
+  it("lets pages call as a listener, or the command line, says", async () => {
+    const file = `
+listeners:
+  - address: 127.0.0.1:0
+    cors:
+      origins: ["https://*.example.com"]
+      allow_headers: [x-team]
+      expose_headers: [x-seen]
+      max_age: 10m
+upstreams: { one: { endpoints: ["${one.url}"] } }
+routes: [{ to: one }]
+`;
+    const preflight = async (url: string, origin: string) => {
+      const headers = { origin, "access-control-request-method": "POST", "access-control-request-headers": "x-team" };
+      const response = await fetch(`${url}/manifold.demo.v1.DemoService/Greet`, { method: "OPTIONS", headers });
+      const values = ["allow-origin", "allow-headers", "max-age"].map((name) =>
+        response.headers.get(`access-control-${name}`),
+      );
+      return [response.status, ...values];
+    };
+    const [url] = await manifold(file);
+    const allowed = await preflight(url!, "https://app.example.com");
+    expect(allowed).toEqual([204, "https://app.example.com", expect.stringContaining("x-team"), "600"]);
+    expect(await preflight(url!, "https://app.example.com.evil.example")).toEqual([204, null, null, null]);
+    const listened = await serve(["--config", join(folder, "manifold.yaml"), "--cors", "https://a.test"]);
+    expect((await preflight(listened, "https://a.test"))[1]).toBe("https://a.test");
+    expect((await preflight(listened, "https://app.example.com"))[1]).toBe(null);
+    expect(program?.stdout()).not.toContain("Greet");
+  });
+
+  it("ends with 2 where the command line's schema can't be used", async () => {
+    const result = await run([...argv, "--to", "http://127.0.0.1:1", "--schema", "gone.binpb"], { cwd: folder });
+    expect(result).toMatchObject({ exit: 2, stdout: "" });
+    expect(result.stderr).toContain("--schema: no such file: gone.binpb");
   });
 
   it("gives open calls the drain timeout and no longer", async () => {

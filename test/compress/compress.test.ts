@@ -1,8 +1,10 @@
+import { gzipSync } from "node:zlib";
 import { Code, ConnectError } from "@connectrpc/connect";
 import fc from "fast-check";
-import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { compress, decompress, supportedEncodings } from "../../src/compress/compress.ts";
+import { samples } from "./samples.ts";
+import { vectors } from "./vectors.ts";
 
 const mebi = 1 << 20;
 
@@ -20,6 +22,17 @@ describe("supportedEncodings", () => {
   it("are those of every runtime, and zstd where there is one", () => {
     const zstd = "zstdDecompressSync" in (process.getBuiltinModule("node:zlib") as object) ? ["zstd"] : [];
     expect(supportedEncodings).toEqual(["gzip", "br", "deflate", ...zstd]);
+  });
+});
+
+describe.each(["snappy", "zstd"])("decompress() of %s, which can be read on every runtime", (encoding) => {
+  it("keeps to the limit, and says whose fault it is", () => {
+    const [, , base64] = vectors.find(([how, sample]) => how.startsWith(encoding) && sample === "records")!;
+    const bytes = Buffer.from(base64, "base64");
+    const plain = samples.records!();
+    expect(Buffer.from(decompress(encoding, bytes, mebi))).toEqual(plain);
+    expect(codeOf(() => decompress(encoding, bytes, plain.length - 1))).toBe(Code.ResourceExhausted);
+    expect(codeOf(() => decompress(encoding, Buffer.from("plain"), mebi))).toBe(Code.InvalidArgument);
   });
 });
 
@@ -78,7 +91,8 @@ describe("decompress()", () => {
 
   it("answers unimplemented for an encoding that it doesn't know, and says what it knows", () => {
     const bytes = gzipSync("x");
-    expect(codeOf(() => decompress("snappy", bytes, mebi))).toBe(Code.Unimplemented);
+    expect(codeOf(() => decompress("lzma", bytes, mebi))).toBe(Code.Unimplemented);
+    expect(() => decompress("lzma", bytes, mebi)).toThrow(/"lzma".*zstd, snappy, gzip, br, deflate/);
     expect(() => compress("snappy", bytes)).toThrow(/"snappy".*gzip, br, deflate/);
   });
 });

@@ -1,26 +1,41 @@
-import { describe, expect, it } from "vitest";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorSetSchema, file_google_protobuf_wrappers as file_wrappers } from "@bufbuild/protobuf/wkt";
+import { afterAll, describe, expect, it } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
 import { ConfigError } from "../../src/config/problem.ts";
+import { file_manifold_demo_v1_demo as file_demo } from "../../src/gen/manifold/demo/v1/demo_pb.ts";
 import { CertificateAuthority } from "../support/certificates.ts";
 
-/** A configuration that is held in memory; so are the files that it names. */
+/** A configuration that is held in memory; so are the files that it names, but for modules. */
 function load(text: string) {
-  return loadConfig("manifold.yaml", (path) => (path === "manifold.yaml" ? text : pem(path)));
+  return loadConfig("manifold.yaml", (path) => (path === "manifold.yaml" ? Buffer.from(text) : fileOf(path)));
 }
 
 const authority = new CertificateAuthority("test");
 const leaf = authority.issue({ commonName: "leaf" });
-const pems: Record<string, string> = { "tls.crt": leaf.cert, "tls.key": leaf.key, "ca.crt": authority.cert };
+const image = toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file: [file_demo.proto] }));
+const noServices = toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file: [file_wrappers.proto] }));
+const files: Record<string, string | Uint8Array> = {
+  "tls.crt": leaf.cert,
+  "tls.key": leaf.key,
+  "ca.crt": authority.cert,
+  "api.binpb": image,
+  "wrappers.binpb": noServices,
+};
 
-function pem(path: string): string {
-  const text = pems[path.slice(path.lastIndexOf("/") + 1)];
-  if (text === undefined) throw Object.assign(new Error("not found"), { code: "ENOENT" });
-  return text;
+function fileOf(path: string): Uint8Array {
+  if (path.endsWith(".js")) return readFileSync(path);
+  const content = files[path.slice(path.lastIndexOf("/") + 1)];
+  if (content === undefined) throw Object.assign(new Error("not found"), { code: "ENOENT" });
+  return typeof content === "string" ? Buffer.from(content) : content;
 }
 
-function report(text: string): string {
+async function report(text: string): Promise<string> {
   try {
-    load(text);
+    await load(text);
   } catch (error) {
     if (error instanceof ConfigError) return `\n${error.message}\n`;
     throw error;
@@ -35,9 +50,9 @@ const around = {
 };
 
 describe("loadConfig()", () => {
-  it("reports every problem of a file at once, in the order of the lines", () => {
+  it("reports every problem of a file at once, in the order of the lines", async () => {
     expect(
-      report(`
+      await report(`
 listners: []
 listeners:
   - address: 8080
@@ -121,9 +136,9 @@ access_log: false
     `);
   });
 
-  it("reports values of each kind with what is wrong and what was meant", () => {
+  it("reports values of each kind with what is wrong and what was meant", async () => {
     expect(
-      report(`
+      await report(`
 listeners:
   - address: http://localhost:80
   - address: 1:2:3:80
@@ -191,7 +206,7 @@ log_level:
 
       manifold.yaml:13:9: unknown scheme "grpc"
         13 |       - grpc://10.0.0.1:50051
-           |         ^^^^^^^^^^^^^^^^^^^^^ known: http (cleartext HTTP/2), https
+           |         ^^^^^^^^^^^^^^^^^^^^^ known: http (cleartext), https (TLS)
 
       manifold.yaml:14:9: invalid endpoint "http://10.0.0.1:50051/path": only scheme, host and port may be given
         14 |       - http://10.0.0.1:50051/path
@@ -260,9 +275,9 @@ log_level:
     `);
   });
 
-  it("reports parts that don't fit together", () => {
+  it("reports parts that don't fit together", async () => {
     expect(
-      report(`
+      await report(`
 listeners:
   - address: 127.0.0.1:8443
     tls: { cert: gone.crt, key: tls.key }
@@ -342,36 +357,202 @@ routes:
     `);
   });
 
-  it("reports YAML that can't be read", () => {
-    expect(report("routes: [1\nb: 2\n")).toMatchInlineSnapshot(`
+  it("reports what browsers and other protocols can't do with", async () => {
+    expect(
+      await report(`
+listeners:
+  - address: 127.0.0.1:80
+    cors: { origins: [] }
+  - address: 127.0.0.1:81
+    cors:
+      origins: [app.example.com, "https://app.example.com/", "https://a*.example.com", HTTPS://B.example, "*"]
+      allow_headers: [x-team, x-*, "x y"]
+      max_age: 1.5s
+  - address: 127.0.0.1:82
+    cors: { origins: ["*"], expose_headers: ["*"], credentials: true }
+  - address: 127.0.0.1:83
+    cors: { orgins: ["*"] }
+    limits: { max_request_line: 8KiB, http1: { max_requests: -1, keep_alive_timeout: 0s, max_reqests: 1, max_header_fields: 1 } }
+upstreams:
+  one:
+    endpoints: [http://a:1]
+    protocols: [grpc-web, grpc, grpc]
+    http: 3
+    codecs: [json, proto, json]
+    schema: reflexion
+  two: { endpoints: [http://a:1], http: "1.1", codecs: [], schema: api.binpb }
+  three: { endpoints: [http://a:1], protocols: [connect, grpc], http: 1.1, schema: { image: gone.binpb } }
+  four: { endpoints: [http://a:1], http: "h2", schema: { image: tls.crt } }
+  five: { endpoints: [http://a:1], schema: { image: wrappers.binpb, imag: 1 }, limits: { http1: {} } }
+  six: { endpoints: [http://a:1], schema: [] }
+  seven: { endpoints: [http://a:1], protocols: [connect, grpc, connect], codecs: [json, json] }
+  eight: { endpoints: [http://a:1], http: "1.1" }
+routes: [{ to: one }]
+module: gone.js
+`),
+    ).toMatchInlineSnapshot(`
+      "
+      manifold.yaml:4:22: must not be empty
+         4 |     cors: { origins: [] }
+           |                      ^^
+
+      manifold.yaml:7:17: not an origin: "app.example.com"
+         7 |       origins: [app.example.com, "https://app.example.com/", "https://a*.example.com", HTTPS://B.example, "*"]
+           |                 ^^^^^^^^^^^^^^^ give the scheme, such as "https://app.example.com"
+
+      manifold.yaml:7:34: not an origin: "https://app.example.com/"
+         7 |       origins: [app.example.com, "https://app.example.com/", "https://a*.example.com", HTTPS://B.example, "*"]
+           |                                  ^^^^^^^^^^^^^^^^^^^^^^^^^^ did you mean "https://app.example.com"?
+
+      manifold.yaml:7:62: not an origin: "https://a*.example.com"
+         7 |       origins: [app.example.com, "https://app.example.com/", "https://a*.example.com", HTTPS://B.example, "*"]
+           |                                                              ^^^^^^^^^^^^^^^^^^^^^^^^ a "*" stands for whole labels at the start, as in "https://*.example.com"
+
+      manifold.yaml:8:31: not a header name: "x-*"
+         8 |       allow_headers: [x-team, x-*, "x y"]
+           |                               ^^^ only "*" alone stands for others
+
+      manifold.yaml:8:36: not a header name: "x y"
+         8 |       allow_headers: [x-team, x-*, "x y"]
+           |                                    ^^^^^
+
+      manifold.yaml:9:16: must be whole seconds
+         9 |       max_age: 1.5s
+           |                ^^^^
+
+      manifold.yaml:11:23: "*" can't stand beside credentials: true
+        11 |     cors: { origins: ["*"], expose_headers: ["*"], credentials: true }
+           |                       ^^^ with credentials, name them
+
+      manifold.yaml:11:46: "*" can't stand beside credentials: true
+        11 |     cors: { origins: ["*"], expose_headers: ["*"], credentials: true }
+           |                                              ^^^ with credentials, name them
+
+      manifold.yaml:13:13: unknown key "orgins"
+        13 |     cors: { orgins: ["*"] }
+           |             ^^^^^^ did you mean "origins"?
+
+      manifold.yaml:14:15: unknown key "max_request_line"
+        14 |     limits: { max_request_line: 8KiB, http1: { max_requests: -1, keep_alive_timeout: 0s, max_reqests: 1, max_header_fields: 1 } }
+           |               ^^^^^^^^^^^^^^^^ it belongs in "http1"
+
+      manifold.yaml:14:62: must be at least 0
+        14 |     limits: { max_request_line: 8KiB, http1: { max_requests: -1, keep_alive_timeout: 0s, max_reqests: 1, max_header_fields: 1 } }
+           |                                                              ^^
+
+      manifold.yaml:14:86: must be more than 0
+        14 |     limits: { max_request_line: 8KiB, http1: { max_requests: -1, keep_alive_timeout: 0s, max_reqests: 1, max_header_fields: 1 } }
+           |                                                                                      ^^
+
+      manifold.yaml:14:90: unknown key "max_reqests"
+        14 |     limits: { max_request_line: 8KiB, http1: { max_requests: -1, keep_alive_timeout: 0s, max_reqests: 1, max_header_fields: 1 } }
+           |                                                                                          ^^^^^^^^^^^ did you mean "max_requests"?
+
+      manifold.yaml:14:106: unknown key "max_header_fields"
+        14 |     limits: { max_request_line: 8KiB, http1: { max_requests: -1, keep_alive_timeout: 0s, max_reqests: 1, max_header_fields: 1 } }
+           |                                                                                                          ^^^^^^^^^^^^^^^^^ it belongs beside "http1"
+
+      manifold.yaml:18:17: unknown value "grpc-web"
+        18 |     protocols: [grpc-web, grpc, grpc]
+           |                 ^^^^^^^^ did you mean "grpc_web"?
+
+      manifold.yaml:19:11: expected one of 2, 1.1, got 3
+        19 |     http: 3
+           |           ^
+
+      manifold.yaml:21:13: unknown value "reflexion"
+        21 |     schema: reflexion
+           |             ^^^^^^^^^ did you mean "reflection"?
+
+      manifold.yaml:22:56: must not be empty
+        22 |   two: { endpoints: [http://a:1], http: "1.1", codecs: [], schema: api.binpb }
+           |                                                        ^^
+
+      manifold.yaml:22:68: unknown value "api.binpb"
+        22 |   two: { endpoints: [http://a:1], http: "1.1", codecs: [], schema: api.binpb }
+           |                                                                    ^^^^^^^^^ a file is given as { image: api.binpb }
+
+      manifold.yaml:23:58: grpc can't be spoken over HTTP/1.1
+        23 |   three: { endpoints: [http://a:1], protocols: [connect, grpc], http: 1.1, schema: { image: gone.binpb } }
+           |                                                          ^^^^
+
+      manifold.yaml:23:93: no such file: gone.binpb
+        23 |   three: { endpoints: [http://a:1], protocols: [connect, grpc], http: 1.1, schema: { image: gone.binpb } }
+           |                                                                                             ^^^^^^^^^^
+
+      manifold.yaml:24:42: unknown value "h2"
+        24 |   four: { endpoints: [http://a:1], http: "h2", schema: { image: tls.crt } }
+           |                                          ^^^^ did you mean "2"?
+
+      manifold.yaml:24:65: tls.crt can't be used: it is no Buf image or FileDescriptorSet: cant skip wire type 4
+        24 |   four: { endpoints: [http://a:1], http: "h2", schema: { image: tls.crt } }
+           |                                                                 ^^^^^^^
+
+      manifold.yaml:25:53: wrappers.binpb can't be used: it has no services
+        25 |   five: { endpoints: [http://a:1], schema: { image: wrappers.binpb, imag: 1 }, limits: { http1: {} } }
+           |                                                     ^^^^^^^^^^^^^^
+
+      manifold.yaml:25:69: unknown key "imag"
+        25 |   five: { endpoints: [http://a:1], schema: { image: wrappers.binpb, imag: 1 }, limits: { http1: {} } }
+           |                                                                     ^^^^ did you mean "image"?
+
+      manifold.yaml:25:90: unknown key "http1"
+        25 |   five: { endpoints: [http://a:1], schema: { image: wrappers.binpb, imag: 1 }, limits: { http1: {} } }
+           |                                                                                          ^^^^^
+
+      manifold.yaml:26:43: expected reflection, or a map with image, got a list
+        26 |   six: { endpoints: [http://a:1], schema: [] }
+           |                                           ^^
+
+      manifold.yaml:27:64: "connect" is given twice
+        27 |   seven: { endpoints: [http://a:1], protocols: [connect, grpc, connect], codecs: [json, json] }
+           |                                                                ^^^^^^^
+
+      manifold.yaml:27:89: "json" is given twice
+        27 |   seven: { endpoints: [http://a:1], protocols: [connect, grpc, connect], codecs: [json, json] }
+           |                                                                                         ^^^^
+
+      manifold.yaml:28:43: grpc can't be spoken over HTTP/1.1
+        28 |   eight: { endpoints: [http://a:1], http: "1.1" }
+           |                                           ^^^^^ give protocols: [grpc_web], or [connect]
+
+      manifold.yaml:30:9: no such file: gone.js
+        30 | module: gone.js
+           |         ^^^^^^^
+      "
+    `);
+  });
+
+  it("reports YAML that can't be read", async () => {
+    expect(await report("routes: [1\nb: 2\n")).toMatchInlineSnapshot(`
       "
       manifold.yaml:2:1: flow sequence in block collection must be sufficiently indented and end with a ]
         2 | b: 2
           | ^
       "
     `);
-    expect(report("routes:\n  - to: a\nroutes: []\n")).toMatchInlineSnapshot(`
+    expect(await report("routes:\n  - to: a\nroutes: []\n")).toMatchInlineSnapshot(`
       "
       manifold.yaml:3:1: key routes is given twice
         3 | routes: []
           | ^^^^^^
       "
     `);
-    expect(report("routes: *nowhere\n")).toMatchInlineSnapshot(`
+    expect(await report("routes: *nowhere\n")).toMatchInlineSnapshot(`
       "
       manifold.yaml:1:9: no such anchor: &nowhere
         1 | routes: *nowhere
           |         ^^^^^^^^
       "
     `);
-    expect(report("# nothing but a comment\n")).toMatchInlineSnapshot(`
+    expect(await report("# nothing but a comment\n")).toMatchInlineSnapshot(`
       "
       manifold.yaml:1:1: the file is empty
         1 | # nothing but a comment
           | ^
       "
     `);
-    expect(report("just text")).toMatchInlineSnapshot(`
+    expect(await report("just text")).toMatchInlineSnapshot(`
       "
       manifold.yaml:1:1: expected a map, got a string
         1 | just text
@@ -380,19 +561,19 @@ routes:
     `);
   });
 
-  it("says of a file that isn't there that it isn't", () => {
-    expect(() => loadConfig("nowhere.yaml")).toThrow("nowhere.yaml: no such file");
+  it("says of a file that isn't there that it isn't", async () => {
+    await expect(loadConfig("nowhere.yaml")).rejects.toThrow("nowhere.yaml: no such file");
   });
 
-  it("puts the caret right after tabs, and no further than the line", () => {
-    expect(report(`${around.upstreams}routes: [\t{\t"to":\t"user" } ]\n`)).toMatchInlineSnapshot(`
+  it("puts the caret right after tabs, and no further than the line", async () => {
+    expect(await report(`${around.upstreams}routes: [\t{\t"to":\t"user" } ]\n`)).toMatchInlineSnapshot(`
       "
       manifold.yaml:2:19: unknown upstream "user"
         2 | routes: [	{	"to":	"user" } ]
           |          	 	     	^^^^^^ did you mean "users"?
       "
     `);
-    expect(report(`${around.upstreams}routes:\n  - to: "us\n      er"\n`)).toMatchInlineSnapshot(`
+    expect(await report(`${around.upstreams}routes:\n  - to: "us\n      er"\n`)).toMatchInlineSnapshot(`
       "
       manifold.yaml:3:9: unknown upstream "us er"
         3 |   - to: "us
@@ -401,9 +582,9 @@ routes:
     `);
   });
 
-  it("keeps places of the problem for an editor", () => {
+  it("keeps places of the problem for an editor", async () => {
     try {
-      load(`${around.upstreams}routes: [{ to: user }]\n`);
+      await load(`${around.upstreams}routes: [{ to: user }]\n`);
       expect.unreachable();
     } catch (error) {
       expect((error as ConfigError).problems).toEqual([
@@ -419,10 +600,10 @@ routes:
     }
   });
 
-  it("warns of upstreams without a route, and of routes that no call reaches", () => {
-    const { warnings } = load(`
+  it("warns of upstreams without a route, of routes that no call reaches, and of what servers refuse", async () => {
+    const { warnings } = await load(`
 upstreams:
-  users: { endpoints: [http://10.0.0.1:50051] }
+  users: { endpoints: [http://10.0.0.1:50051], protocols: [connect], http: "1.1", schema: reflection }
   others: { endpoints: [http://10.0.0.2:50051] }
 routes:
   - to: users
@@ -431,6 +612,10 @@ routes:
 `);
     expect(`\n${warnings}\n`).toMatchInlineSnapshot(`
       "
+      manifold.yaml:3:91: reflection is a bidirectional stream, which most servers refuse over HTTP/1.1
+        3 |   users: { endpoints: [http://10.0.0.1:50051], protocols: [connect], http: "1.1", schema: reflection }
+          |                                                                                           ^^^^^^^^^^ give { image: FILE }
+
       manifold.yaml:4:3: no route leads to upstream "others"
         4 |   others: { endpoints: [http://10.0.0.2:50051] }
           |   ^^^^^^
@@ -442,8 +627,8 @@ routes:
     `);
   });
 
-  it("reads durations as milliseconds, sizes as bytes and names of headers in lower case", () => {
-    const { config, warnings } = load(`
+  it("reads durations as milliseconds, sizes as bytes and names of headers in lower case", async () => {
+    const { config, warnings } = await load(`
 listeners:
   - address: "[::1]:0"
     limits: { initial_window_size: 1MiB, max_frame_size: 16384, stream_idle_timeout: 0s }
@@ -482,5 +667,58 @@ access_log: off
       ],
       access_log: "off",
     });
+  });
+
+  it("reads versions of HTTP with and without quotes, what browsers may do, and images by their paths", async () => {
+    const { config, schemas, routes } = await load(`
+listeners:
+  - address: 127.0.0.1:80
+    cors: { origins: ["https://*.example.com", "null"], allow_headers: [X-Team], credentials: true, max_age: 1h }
+    limits: { http1: { max_requests: 1000, drain_timeout: 0s } }
+upstreams:
+  one: { endpoints: [http://a:1], protocols: [connect], http: 1.1, schema: { image: api.binpb } }
+  two: { endpoints: [http://a:1], http: 2, schema: reflection, codecs: [json] }
+routes: [{ to: one }]
+`);
+    expect(config.listeners?.[0]).toMatchObject({
+      cors: { allow_headers: ["x-team"], credentials: true, max_age: 3_600_000 },
+      limits: { http1: { max_requests: 1000, drain_timeout: 0 } },
+    });
+    expect(config.upstreams).toMatchObject({ one: { http: "1.1" }, two: { http: "2", schema: "reflection" } });
+    expect(schemas.get("api.binpb")?.method("/manifold.demo.v1.DemoService/Greet")).toMatchObject({ kind: "unary" });
+    expect(routes).toBeUndefined();
+  });
+});
+
+describe("loadConfig() with a module", () => {
+  const folder = mkdtempSync(join(tmpdir(), "manifold-module-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  function loadWith(module: string, content: string) {
+    writeFileSync(join(folder, module), content);
+    const file = join(folder, "manifold.yaml");
+    writeFileSync(file, `${around.upstreams}${around.routes}module: ${module}\n`);
+    return loadConfig(file);
+  }
+
+  it.each([
+    ["routes", "export function routes(router) { router.called = true; }"],
+    ["default", "export default (router) => { router.called = true; };"],
+  ])("takes what it exports as %s", async (name, content) => {
+    const { routes } = await loadWith(`${name}.js`, content);
+    const router: { called?: boolean } = {};
+    routes?.(router as never);
+    expect(router.called).toBe(true);
+  });
+
+  it.each([
+    ["none.js", "export const service = 1;", 'exports service, expected a function as "routes" or as its default'],
+    ["throws.js", "throw new Error('no database');", "can't be loaded: no database"],
+    ["absent.js", "import 'no-such-package';", "no-such-package"],
+  ])("reports %s at its place", async (module, content, message) => {
+    const failure = loadWith(module, content);
+    await expect(failure).rejects.toThrow(ConfigError);
+    await expect(failure).rejects.toThrow(message);
+    await expect(failure).rejects.toMatchObject({ problems: [{ line: 3, column: 9, length: module.length }] });
   });
 });

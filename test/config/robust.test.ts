@@ -27,7 +27,7 @@ const piece = fc.constantFrom(
 
 const edit = fc.record({ at: fc.nat(), remove: fc.nat(12), insert: fc.oneof(piece, fc.string({ maxLength: 6 })) });
 
-it("loadConfig() takes any text or reports problems whose places are in it", () => {
+it("loadConfig() takes any text or reports problems whose places are in it", async () => {
   const mutated = fc
     .tuple(fc.constantFrom(...examples), fc.array(edit, { minLength: 1, maxLength: 4 }))
     .map(([text, edits]) =>
@@ -36,12 +36,12 @@ it("loadConfig() takes any text or reports problems whose places are in it", () 
         return before.slice(0, start) + insert + before.slice(start + remove);
       }, text),
     );
-  fc.assert(
-    fc.property(mutated, (text) => {
+  await fc.assert(
+    fc.asyncProperty(mutated, async (text) => {
       let problems: ConfigError["problems"] = [];
       try {
-        loadConfig("manifold.yaml", (path) => {
-          if (path === "manifold.yaml") return text;
+        await loadConfig("manifold.yaml", (path) => {
+          if (path === "manifold.yaml") return Buffer.from(text);
           throw Object.assign(new Error("not found"), { code: "ENOENT" });
         });
       } catch (error) {

@@ -7,6 +7,7 @@ import type { Http2Stream } from "../../src/http2/stream.ts";
 
 export class SinkRecorder implements FrameSink {
   readonly lines: string[] = [];
+  partsSent = 0;
   /** Ids of streams whose DATA isn't wanted. */
   readonly unwanted = new Set<number>();
   /** The DATA frame whose bytes come now; they may come in any number of pieces. */

@@ -126,8 +126,7 @@ export class MemorySocket extends EventEmitter implements ByteSocket {
     while (!this.paused && !this.destroyed) {
       const chunk = this.#arrived.shift();
       if (chunk === undefined) return;
-      // a buffer of its own, as a real socket gives: the connection may keep it
-      this.emit("data", Buffer.from(new Uint8Array(chunk).buffer));
+      this.emit("data", Buffer.from(new Uint8Array(chunk).buffer)); // of its own, as from a real socket: it may be kept
     }
   }
 

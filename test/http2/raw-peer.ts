@@ -128,8 +128,7 @@ export function ask(connection: Http2Connection, end = true, pairs: Pairs = requ
 }
 
 /** Two connections that talk to each other. */
-export async function startPair(settings: Partial<Http2Settings> = {}) {
-  const [near, far] = socketPair();
+export async function startPair(settings: Partial<Http2Settings> = {}, [near, far] = socketPair()) {
   const clientOwner = new ConnectionRecorder();
   const serverOwner = new ConnectionRecorder();
   const client = new Http2Connection(near, { role: "client", listener: clientOwner, settings });
@@ -155,6 +154,6 @@ export function padded(payload: Buffer, padding: number): Buffer {
 
 export const pingFrame = frame(FrameType.ping, 0, 0, Buffer.from("12345678"));
 
-export { Flag, FrameType, frame, preface, settingsFrame, uint32 };
 export { goawayFrame, resetFrame, Setting, windowUpdateFrame } from "../support/frames.ts";
 export type { Http2Stream };
+export { Flag, FrameType, frame, preface, settingsFrame, uint32 };

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../src/http2/errors.ts";
+import { settle } from "./memory-socket.ts";
 import {
   ask,
   dataFrame,
@@ -16,7 +17,6 @@ import {
   windowUpdateFrame,
 } from "./raw-peer.ts";
 import { fieldsOf, ok, request } from "./recorder.ts";
-import { settle } from "./memory-socket.ts";
 
 const { protocolError, streamClosed, flowControlError, enhanceYourCalm, refusedStream, cancel } = ErrorCode;
 const both = Flag.endHeaders | Flag.endStream;

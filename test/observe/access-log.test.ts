@@ -8,6 +8,7 @@ const record: CallRecord = {
   call: fakeCall(),
   status: 0,
   endpoint: "node-1",
+  upstreamProtocol: "grpc",
   requestBytes: 12,
   responseBytes: 1_534,
   durationMs: 1.234_567,
@@ -28,7 +29,7 @@ describe("createAccessLog()", () => {
   });
 
   it("says what went wrong, from the detail where there is one", () => {
-    const { endpoint: _, ...unreached } = record;
+    const { endpoint: _, upstreamProtocol: __, ...unreached } = record;
     const lines: string[] = [];
     const log = createAccessLog({ write: (line) => lines.push(line), format: "pretty" });
     log({ ...unreached, status: 14, message: "upstream unavailable", detail: "127.0.0.1:1: refused" });

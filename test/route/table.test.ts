@@ -10,6 +10,8 @@ const upstream = (name: string): Upstream => ({
   name,
   protocols: ["grpc"],
   http: "2",
+  codecs: ["proto"],
+  schema: undefined,
   endpoints: [],
   acquire: () => undefined,
   close() {},

@@ -1,6 +1,6 @@
+import { gzipSync } from "node:zlib";
 import { create, toJsonString } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
-import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { schemaOfImage } from "../../src/schema/image.ts";
 import type { MethodSchema } from "../../src/schema/schema.ts";

@@ -1,13 +1,12 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { type FileDescriptorProto, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createRouterTransport, type Transport } from "@connectrpc/connect";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { addReflection } from "../../src/cli/demo/reflection.ts";
 import {
   ServerReflection,
-  ServerReflectionRequestSchema,
   type ServerReflectionRequest,
+  ServerReflectionRequestSchema,
   ServerReflectionResponseSchema,
 } from "../../src/gen/grpc/reflection/v1/reflection_pb.ts";
 import { file_manifold_demo_v1_demo } from "../../src/gen/manifold/demo/v1/demo_pb.ts";

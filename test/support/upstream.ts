@@ -1,6 +1,6 @@
 /** An upstream made of hand-made peers: it records every call and answers as the test says, byte by byte. */
 import { createServer, type Socket } from "node:net";
-import { createServer as createTlsServer, type TlsOptions, type TLSSocket } from "node:tls";
+import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from "node:tls";
 import { H2Peer, type H2PeerOptions } from "./h2-peer.ts";
 import type { FieldPair } from "./hpack.ts";
 import type { PeerStream } from "./peer-stream.ts";

@@ -3,9 +3,9 @@ import { createServer, type Http2Server, type ServerHttp2Session } from "node:ht
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import type { StreamListener } from "../../src/http2/api.ts";
-import type { UpstreamConnection } from "../../src/upstream/connection.ts";
 import { ErrorCode } from "../../src/http2/errors.ts";
 import { Field } from "../../src/http2/field.ts";
+import type { UpstreamConnection } from "../../src/upstream/connection.ts";
 import { createUpstream, type Upstream, type UpstreamOptions } from "../../src/upstream/upstream.ts";
 import { fakeCall } from "./fake-dial.ts";
 

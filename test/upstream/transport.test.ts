@@ -1,9 +1,9 @@
+import { createSecureServer, createServer, type Http2Server } from "node:http2";
 import { type AddressInfo, createServer as createTcpServer, type Server as TcpServer } from "node:net";
-import { createServer, createSecureServer, type Http2Server } from "node:http2";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
 import type { UpstreamConnection } from "../../src/upstream/connection.ts";
-import { createTlsContext, dial, type DialOptions, type UpstreamTls } from "../../src/upstream/transport.ts";
+import { createTlsContext, type DialOptions, dial, type UpstreamTls } from "../../src/upstream/transport.ts";
 import { CertificateAuthority } from "../support/certificates.ts";
 
 const authority = new CertificateAuthority("upstream test");

@@ -9,6 +9,8 @@ describe("encodeMessage()", () => {
   it.each([
     ["plain ~ text!", "plain ~ text!"],
     ["50% off", "50%25 off"],
+    [" a b ", "%20a b%20"],
+    [" ", "%20"],
     ["a\r\nset-cookie:x\0", "a%0D%0Aset-cookie:x%00"],
     ["grüße", "gr%C3%BC%C3%9Fe"],
     ["😀", "%F0%9F%98%80"],

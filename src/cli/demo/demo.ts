@@ -1,10 +1,19 @@
-/** `manifold demo`: three gRPC servers of our own and Manifold in front of them, to try it with nothing else at hand. */
+/** `manifold demo`: three gRPC servers of our own, Manifold in front of them and a page that calls them, to try it with nothing else at hand. */
 import { defaultAddress } from "../../config/build.ts";
 import { DemoService } from "../../gen/manifold/demo/v1/demo_pb.ts";
 import type { ServeCommand } from "../args.ts";
-import { outputOf, partsOfEndpoints, type Running, runServe, serveUntilStopped, start } from "../serve.ts";
+import {
+  outputOf,
+  partsOfEndpoints,
+  type Running,
+  runServe,
+  serveUntilStopped,
+  start,
+  withListeners,
+} from "../serve.ts";
 import { stopSignals } from "../signals.ts";
 import { startDemoEndpoint } from "./endpoint.ts";
+import { demoPage } from "./page.ts";
 
 const names = ["demo-1", "demo-2", "demo-3"];
 
@@ -17,11 +26,14 @@ export async function runDemo(command: ServeCommand): Promise<number> {
   if (command.to.length > 0) return runServe(command);
   const stop = stopSignals();
   const endpoints = await Promise.all(names.map(startDemoEndpoint));
-  const { config, pem } = partsOfEndpoints(endpoints.map(({ name, url }) => ({ name, url })));
-  const output = outputOf(command, config);
-  const running = await startSomewhere(command.listen, (addresses) => {
-    const listeners = addresses.map((address) => ({ address }));
-    return start({ config: { ...config, listeners }, pem }, output);
+  const parts = partsOfEndpoints(
+    endpoints.map(({ name, url }) => ({ name, url })),
+    { protocols: ["grpc"], schema: "reflection" },
+  );
+  const output = outputOf(command, parts.config);
+  const page = demoPage();
+  const running = await startSomewhere(command.listen, (listen) => {
+    return start({ ...parts, config: withListeners(parts.config, { ...command, listen }) }, output, page);
   });
   for (const { name, url } of endpoints) output.announce(`  in front of ${name} on ${url}`);
   for (const line of invitation(running)) output.announce(line);
@@ -45,10 +57,12 @@ async function startSomewhere(listen: readonly string[], startAt: (listen: reado
 function invitation({ server }: Running): string[] {
   const { address, port } = server.addresses[0]!;
   const target = `${address.includes(":") ? `[${address}]` : address}:${port}`;
+  const service = DemoService.typeName;
   return [
-    "try it from another terminal:",
-    `  grpcurl -plaintext -d '{"name": "Ada"}' ${target} ${DemoService.typeName}/Greet`,
-    `  grpcurl -plaintext -d '{"from": 5, "interval_ms": 300}' ${target} ${DemoService.typeName}/CountDown`,
-    `  npx @bufbuild/buf curl --protocol grpc -d '{"name": "Ada"}' http://${target}/${DemoService.typeName}/Greet`,
+    `try it in a browser: http://${target}/`,
+    "or from another terminal:",
+    `  curl -d '{"name": "Ada"}' -H 'content-type: application/json' http://${target}/${service}/Greet`,
+    `  grpcurl -plaintext -d '{"from": 5, "interval_ms": 300}' ${target} ${service}/CountDown`,
+    `  npx @bufbuild/buf curl --protocol grpc -d '{"name": "Ada"}' http://${target}/${service}/Greet`,
   ];
 }

@@ -1,4 +1,4 @@
-/** One demo upstream: a real gRPC server on a loopback port, whose replies say its name. */
+/** One demo upstream: a real gRPC server on a loopback port, whose replies and headers say its name. */
 import { createServer, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { Code, ConnectError, type ConnectRouter, type ServiceImpl } from "@connectrpc/connect";
@@ -39,15 +39,20 @@ export async function startDemoEndpoint(name: string): Promise<DemoEndpoint> {
   };
 }
 
+/** Says who answers where a reply can't: of an error, too. */
+const endpointHeader = "x-endpoint";
+
 const maxCount = 1_000;
 const maxIntervalMs = 10_000;
 
 function demoService(endpoint: string): ServiceImpl<typeof DemoService> {
   return {
-    greet(request) {
+    greet(request, context) {
+      context.responseHeader.set(endpointHeader, endpoint);
       return { greeting: `Hello, ${request.name || "world"}!`, endpoint };
     },
     async *countDown(request, context) {
+      context.responseHeader.set(endpointHeader, endpoint);
       if (request.from < 1 || request.from > maxCount) {
         throw new ConnectError(`from must be 1 to ${maxCount}, not ${request.from}`, Code.InvalidArgument);
       }
@@ -62,12 +67,14 @@ function demoService(endpoint: string): ServiceImpl<typeof DemoService> {
         if (request.intervalMs > 0 && number > 1) await pause(request.intervalMs, context.signal);
       }
     },
-    async sum(requests) {
+    async sum(requests, context) {
+      context.responseHeader.set(endpointHeader, endpoint);
       let sum = 0n;
       for await (const request of requests) sum += BigInt(request.number);
       return { sum, endpoint };
     },
-    async *chat(requests) {
+    async *chat(requests, context) {
+      context.responseHeader.set(endpointHeader, endpoint);
       for await (const request of requests) yield { text: `you said: ${request.text}`, endpoint };
     },
   };

@@ -1,6 +1,7 @@
 /** Strings in HPACK's Huffman code (RFC 7541 section 5.2), decoded by a table that takes a byte at a step. */
-import { byteAt, latin1 } from "./latin1.ts";
+
 import { codeLengths, codes, endOfString } from "./huffman-code.ts";
+import { byteAt, latin1 } from "./latin1.ts";
 
 /** States of the decoder: the inner nodes of the code's tree, of which there is one less than leaves. 0 is the root. */
 const stateCount = codes.length - 1;

@@ -11,7 +11,7 @@ import type { UpstreamConnection } from "../connection.ts";
 import { writeRequestHead } from "./request-head.ts";
 import { ResponseError, type ResponseHead } from "./response-head.ts";
 import { ResponseParser, type ResponseSink } from "./response-parser.ts";
-import { Http1ClientStream, type ClientStreamOwner } from "./stream.ts";
+import { type ClientStreamOwner, Http1ClientStream } from "./stream.ts";
 
 export interface Http1ClientOptions {
   readonly listener: ConnectionListener;

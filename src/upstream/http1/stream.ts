@@ -1,8 +1,8 @@
 /** Stream: one request on an HTTP/1.1 connection to an upstream, and its response. */
 import type { HttpStream, StreamListener } from "../../http2/api.ts";
+import type { BodyRange } from "../../http2/body.ts";
 import { ErrorCode } from "../../http2/errors.ts";
 import type { Field } from "../../http2/field.ts";
-import type { BodyRange } from "../../http2/body.ts";
 
 /** What a stream needs of the connection it is on. */
 export interface ClientStreamOwner {

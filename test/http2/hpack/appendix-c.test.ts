@@ -1,8 +1,8 @@
 /** The worked examples of RFC 7541 appendix C, read and written. */
 import { describe, expect, it } from "vitest";
+import { Field, Indexing } from "../../../src/http2/field.ts";
 import { HpackDecoder } from "../../../src/http2/hpack/decoder.ts";
 import { HpackEncoder, maxEncodedLength } from "../../../src/http2/hpack/encoder.ts";
-import { Field, Indexing } from "../../../src/http2/field.ts";
 
 const limits = { maxTableSize: 4096, maxListSize: 16_384, maxFields: 128 };
 

@@ -1,8 +1,8 @@
 /** Fields, blocks and lists for the tests of HPACK. */
 import fc from "fast-check";
+import { Field, Indexing } from "../../../src/http2/field.ts";
 import type { HpackDecoder } from "../../../src/http2/hpack/decoder.ts";
 import { type HpackEncoder, maxEncodedLength } from "../../../src/http2/hpack/encoder.ts";
-import { Field, Indexing } from "../../../src/http2/field.ts";
 
 /** A block with the fields, checked for the room that `maxEncodedLength` promises and for bytes beyond it. */
 export function encode(encoder: HpackEncoder, fields: readonly Field[]): Uint8Array {

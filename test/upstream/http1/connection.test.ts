@@ -1,13 +1,13 @@
 import { EventEmitter } from "node:events";
+import { createSecureServer } from "node:http2";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
-import { createSecureServer } from "node:http2";
 import { afterEach, describe, expect, it } from "vitest";
 import type { ResetCause, StreamListener } from "../../../src/http2/api.ts";
 import { Field } from "../../../src/http2/field.ts";
+import type { UpstreamConnection } from "../../../src/upstream/connection.ts";
 import { Http1ClientConnection } from "../../../src/upstream/http1/connection.ts";
 import { dialHttp1 } from "../../../src/upstream/http1-transport.ts";
-import type { UpstreamConnection } from "../../../src/upstream/connection.ts";
 import { createTlsContext, type DialTls } from "../../../src/upstream/transport.ts";
 import { CertificateAuthority } from "../../support/certificates.ts";
 import { until } from "../../support/until.ts";
