@@ -25,13 +25,14 @@ const ranks: Record<string, number> = {
   route: 5, // a rule names the upstream that calls go to
   local: 5,
   steps: 6,
-  proxy: 7,
-  observe: 8,
-  serve: 8,
-  config: 9,
-  cli: 10,
-  plugin: 10,
-  index: 10,
+  "fan-out": 7, // looks like an upstream to a relay, and makes a relay for each leg
+  proxy: 8,
+  observe: 9,
+  serve: 9,
+  config: 10,
+  cli: 11,
+  plugin: 11,
+  index: 11,
 };
 
 /** Types that every part above http2/ and wire/ may name: what a call leaves behind, and how a line is logged. */

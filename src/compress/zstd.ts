@@ -3,8 +3,8 @@
  * what ends of streams and messages of a few kilobytes can bear. Checksums aren't checked, dictionaries aren't known.
  */
 import { LimitedOutput } from "./limited-output.ts";
-import { BlockDecoder, maxBlock } from "./zstd-block.ts";
 import { little } from "./zstd-bits.ts";
+import { BlockDecoder, maxBlock } from "./zstd-block.ts";
 
 const magic = 0xfd2fb528;
 /** Of frames to be skipped; the last digit is anything. */

@@ -6,7 +6,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { encodeStatus } from "../wire/rpc-status.ts";
 import { Cursor, Malformed } from "./cursor.ts";
-import type { LegInfo, Layout } from "./layout.ts";
+import type { Layout, LegInfo } from "./layout.ts";
 import { rememberedByName } from "./remembered.ts";
 import { allocate, copy, fieldOf, tagOf, varintSize, writeVarint } from "./writing.ts";
 

@@ -3,9 +3,9 @@ import { create, createFileRegistry, type DescFile, setExtension } from "@bufbui
 import {
   type DescriptorProto,
   DescriptorProtoSchema,
+  type FieldDescriptorProto,
   FieldDescriptorProto_Label,
   FieldDescriptorProto_Type,
-  type FieldDescriptorProto,
   FieldDescriptorProtoSchema,
   FileDescriptorProtoSchema,
   type MethodDescriptorProto,
@@ -18,7 +18,7 @@ import {
   SourceCodeInfoSchema,
 } from "@bufbuild/protobuf/wkt";
 import { getComments, getSyntaxComments } from "@bufbuild/protoplugin";
-import { fan_out_of, FanOutOfSchema, Layout, MergeFieldsSchema } from "../gen/manifold/v1/fanout_pb.ts";
+import { FanOutOfSchema, fan_out_of, Layout, MergeFieldsSchema } from "../gen/manifold/v1/fanout_pb.ts";
 import { Commentary } from "./commentary.ts";
 import { fileOptionsOf } from "./file-options.ts";
 import type { FilePlan, MethodPlan, ServicePlan } from "./plan.ts";

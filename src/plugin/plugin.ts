@@ -7,8 +7,8 @@ import {
   CodeGeneratorResponseSchema,
 } from "@bufbuild/protobuf/wkt";
 import { createEcmaScriptPlugin, type Plugin, type Schema, type Target } from "@bufbuild/protoplugin";
-import { descriptorOf, fanOutProto } from "./descriptor.ts";
 import { file_manifold_v1_fanout } from "../gen/manifold/v1/fanout_pb.ts";
+import { descriptorOf, fanOutProto } from "./descriptor.ts";
 import { printEs } from "./es-text.ts";
 import { Names, symbolsOf, TypeNames } from "./names.ts";
 import { type Options, parseOptions } from "./options.ts";

@@ -7,7 +7,7 @@ import {
   getOption,
   isFieldSet,
 } from "@bufbuild/protobuf";
-import { FileOptionsSchema, type FileOptions, MethodOptions_IdempotencyLevelSchema } from "@bufbuild/protobuf/wkt";
+import { type FileOptions, FileOptionsSchema, MethodOptions_IdempotencyLevelSchema } from "@bufbuild/protobuf/wkt";
 import { getComments, getSyntaxComments } from "@bufbuild/protoplugin";
 import { fan_out_of, LayoutSchema, type MergeFields, MergeFieldsSchema } from "../gen/manifold/v1/fanout_pb.ts";
 import type { TypeNames } from "./names.ts";

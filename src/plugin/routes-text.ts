@@ -1,8 +1,8 @@
 /** The routes of a file's fan-outs, for the configuration of the proxy. */
 import type { DescFile } from "@bufbuild/protobuf";
 import type { MergeFields } from "../layout/merge-fields.ts";
-import { fanOutOf, isFanOut } from "../schema/fan-outs.ts";
 import type { FanOutMethod } from "../schema/fan-outs.ts";
+import { fanOutOf, isFanOut } from "../schema/fan-outs.ts";
 
 /**
  * Writes routes in YAML, one for each method.

@@ -1,9 +1,10 @@
 /** Director: where a call goes. The one decision that a user of the library writes. */
 import type { Call } from "../call.ts";
-import type { GatherPolicy } from "../gather.ts";
 import type { Layout } from "../layout/layout.ts";
+import type { Schema } from "../schema/schema.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import type { GatherPolicy } from "./gather-policy.ts";
 
 /** Decides where a call goes; a thrown `ConnectError` is the answer to the caller. May be async. */
 export type Director = (call: Call) => Destination | Promise<Destination>;
@@ -28,18 +29,29 @@ export interface OneToMany {
   /** In the order of the reply. None at all is `unavailable`. */
   readonly endpoints: readonly Endpoint[];
   readonly layout: Layout;
-  /**
-   * "unary" gathers one reply of each leg into one message; "stream" tags every message and passes it on at once. Default "stream",
-   * which is right for every method whose reply is read as a stream.
-   */
-  readonly kind?: "unary" | "stream";
+  /** Default: what the schema of the first endpoint's upstream says of the method; "stream" where that is nothing. */
+  readonly kind?: FanOutKind;
   readonly gather?: GatherPolicy;
   readonly rewrite?: Rewrite;
+  /**
+   * The endpoints are Manifolds, which answer with joined replies of the same layout: these are passed as they are. Default: where a
+   * reply says so of itself.
+   */
+  readonly nested?: boolean;
+  /** What is known of the method as the caller calls it: for callers that speak JSON. Default: made of the upstream's schema. */
+  readonly schema?: Schema;
   /** Metadata for one endpoint's request, besides the caller's. What it throws is that leg's failure. */
   readonly outgoing?: (endpoint: Endpoint, call: Call) => readonly (readonly [name: string, value: string])[];
   /** Milliseconds for the whole call, at most. Default: the caller's own deadline. */
   readonly timeoutMs?: number;
 }
+
+/**
+ * "unary" gathers one reply of each leg into one message. "stream" tags every message and passes it on at once, which is right for
+ * every method whose reply is read as a stream. "progressive" calls a unary method, and its caller reads a stream: each leg's reply is a
+ * joined reply of its own, as soon as it is there.
+ */
+export type FanOutKind = "unary" | "stream" | "progressive";
 
 /** What is changed in the request's headers. */
 export interface Rewrite {

@@ -9,19 +9,18 @@ import { EndpointSet } from "./endpoint-set.ts";
 import { dialHttp1 } from "./http1-transport.ts";
 import { checkOptions, endpointFactory, type UpstreamOptions } from "./options.ts";
 import { type Dial, dial } from "./transport.ts";
-import { type CancelWait, type Pending, unavailable, type Waiter } from "./waiter.ts";
+import { type CallWaiter, type CancelWait, type Pending, type Reached, unavailable, type Waiter } from "./waiter.ts";
 
 export type { UpstreamOptions } from "./options.ts";
 
-export interface Upstream {
+/** Where a relay sends a call to: an upstream, or what looks like one. */
+export interface CallTarget {
   readonly name: string;
   /** What its endpoints speak, at least one. */
   readonly protocols: readonly Protocol[];
   /** Codecs that its handlers read. */
   readonly codecs: readonly string[];
   readonly schema: Schema | "reflection" | undefined;
-  /** The HTTP version that they are spoken to in. */
-  readonly http: "2" | "1.1";
   /** All of them, whatever their state; names that were never resolved have none yet. */
   readonly endpoints: readonly Endpoint[];
   /**
@@ -31,7 +30,13 @@ export interface Upstream {
    * @param avoid an endpoint that has just turned this call away; taken only if there is no other
    * @returns what takes the waiter out again, or undefined if it has already been told
    */
-  acquire(call: Call, waiter: Waiter, avoid?: Endpoint): CancelWait | undefined;
+  acquire(call: Call, waiter: CallWaiter, avoid?: Reached): CancelWait | undefined;
+}
+
+export interface Upstream extends CallTarget {
+  acquire(call: Call, waiter: Waiter, avoid?: Reached): CancelWait | undefined;
+  /** The HTTP version that they are spoken to in. */
+  readonly http: "2" | "1.1";
   /** The same for one of its endpoints: no other takes its place. */
   acquireAt(endpoint: Endpoint, call: Call, waiter: Waiter): CancelWait | undefined;
   /** Undefined once `endpoints` is what there is; before the first answer of a resolver, what waits for it. Never rejects. */
@@ -105,7 +110,7 @@ class EndpointGroup implements Upstream, EndpointOwner {
   }
 
   // The path of nearly every call: no promise, no closure, nothing allocated.
-  acquire(call: Call, waiter: Waiter, avoid?: Endpoint): CancelWait | undefined {
+  acquire(call: Call, waiter: Waiter, avoid?: Reached): CancelWait | undefined {
     this.#set.markUsed();
     if (this.#chores) this.#doChores();
     const ready = this.#ready;
@@ -238,7 +243,7 @@ class EndpointGroup implements Upstream, EndpointOwner {
 interface Wanted {
   readonly call: Call;
   readonly waiter: Waiter;
-  readonly avoid?: Endpoint | undefined;
+  readonly avoid?: Reached | undefined;
   readonly only?: Endpoint;
   /** Where the balance would have it go. */
   readonly chosen?: Endpoint;

@@ -19,8 +19,8 @@ import {
 import { byBackend as byBackendOfPing, WrappedFanOutSchema } from "../plugin/golden/acme/v1/ping_fanout_pb.ts";
 import {
   AskResponseSchema,
-  type PingResponse,
   PingOnResponseSchema,
+  type PingResponse,
   PingResponseSchema,
   TellResponseSchema,
 } from "../plugin/golden/acme/v1/ping_pb.ts";

@@ -1,6 +1,6 @@
 /** The built plugin under buf, as users run it. Golden files: vitest --update writes them anew. */
 import { fileURLToPath } from "node:url";
-import { clearField, createFileRegistry, equals, createRegistry } from "@bufbuild/protobuf";
+import { clearField, createFileRegistry, createRegistry, equals } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";

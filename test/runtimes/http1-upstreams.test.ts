@@ -1,7 +1,8 @@
 /** Upstreams that are spoken to over HTTP/1.1, in Connect and gRPC-Web: what callers of every protocol get of them. */
-import { createServer, type Server, type Socket } from "node:net";
+
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import {
   connectNodeAdapter,

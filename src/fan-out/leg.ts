@@ -1,17 +1,20 @@
 /** Leg: one endpoint's part of a fan-out. To the relay that carries it, it is the caller's stream; what the relay answers comes out here. */
 import { Code, ConnectError } from "@connectrpc/connect";
-import { decompress } from "./compress/compress.ts";
-import type { HttpStream, StreamListener } from "./http2/api.ts";
-import { ErrorCode } from "./http2/errors.ts";
-import { type Field, FieldKind, valueOf } from "./http2/field.ts";
-import type { Endpoint } from "./upstream/endpoint.ts";
-import { EnvelopeFlag, EnvelopeReader, type EnvelopeSink, Handling } from "./wire/envelope.ts";
-import { type RpcStatus, statusOfFields } from "./wire/rpc-status.ts";
+import { decompress } from "../compress/compress.ts";
+import type { HttpStream, StreamListener } from "../http2/api.ts";
+import { ErrorCode } from "../http2/errors.ts";
+import { type Field, FieldKind, valueOf } from "../http2/field.ts";
+import type { Endpoint } from "../upstream/endpoint.ts";
+import { isCompressed } from "../wire/encoding.ts";
+import { EnvelopeFlag, EnvelopeReader, type EnvelopeSink, Handling } from "../wire/envelope.ts";
+import { type RpcStatus, statusOfFields } from "../wire/rpc-status.ts";
 
 /** The fan-out that a leg is a part of. */
 export interface LegOwner {
   /** The most bytes that a message may have now; less than the policy's limit where others have used up the total. */
   readonly room: number;
+  /** So many more bytes of a reply are held, or fewer. */
+  hold(bytes: number): void;
   /** The leg has taken more of the request. */
   onConsumed(): void;
   /** A reply message, not compressed. False where it is held back: `onLeft` tells the leg when it isn't any more. */
@@ -20,11 +23,14 @@ export interface LegOwner {
   onEnd(leg: Leg, status: RpcStatus): void;
 }
 
+/** Who is told before there is a relay. */
+const nobody: StreamListener = { onHeaders() {}, onData() {}, onTrailers() {}, onSent() {}, onReset() {} };
+
 const lost: RpcStatus = { code: Code.Internal, message: "leg ended without a status", details: [] };
 
 export class Leg implements HttpStream, EnvelopeSink {
   /** The relay, or a layer under it. */
-  listener!: StreamListener;
+  listener: StreamListener = nobody;
   readonly endpoint: Endpoint;
   /** Its place among the legs. */
   readonly index: number;
@@ -41,8 +47,10 @@ export class Leg implements HttpStream, EnvelopeSink {
   readonly #owner: LegOwner;
   readonly #reader = new EnvelopeReader(this);
   /** Bytes of the reply that came while one of its messages is held back. */
-  #held = 0;
+  #heldBack = 0;
   #holding = 0;
+  /** Bytes of the message that is coming. */
+  #coming = 0;
 
   constructor(owner: LegOwner, endpoint: Endpoint, index: number) {
     this.#owner = owner;
@@ -62,19 +70,34 @@ export class Leg implements HttpStream, EnvelopeSink {
     this.listener.onData(bytes, start, stop, end);
   }
 
+  /** Ends the request with trailers. */
+  endWith(trailers: Field[]): void {
+    if (this.closed) return;
+    this.remoteEnded = true;
+    this.listener.onTrailers(trailers);
+  }
+
   /** Ends it as if its caller had gone. */
   cancel(): void {
     if (this.closed) return;
     this.closed = true;
     this.#reader.stop();
+    this.#release();
     this.listener.onReset(ErrorCode.cancel, "peer");
+  }
+
+  /** Fails it from outside: it is too slow, or says what it mustn't. */
+  drop(error: ConnectError): void {
+    if (this.closed) return;
+    this.cancel();
+    this.#owner.onEnd(this, { code: error.code, message: error.rawMessage, details: [] });
   }
 
   /** A message that was held back has left. */
   onLeft(): void {
     if (--this.#holding > 0) return;
-    const bytes = this.#held;
-    this.#held = 0;
+    const bytes = this.#heldBack;
+    this.#heldBack = 0;
     if (!this.closed) this.listener.onSent(bytes);
   }
 
@@ -97,7 +120,7 @@ export class Leg implements HttpStream, EnvelopeSink {
     if (this.closed) return true;
     this.#reader.push(bytes, start, stop);
     if (this.#holding === 0) return true;
-    this.#held += stop - start;
+    this.#heldBack += stop - start;
     return false;
   }
 
@@ -113,35 +136,43 @@ export class Leg implements HttpStream, EnvelopeSink {
 
   // --- what the reply's bytes are
 
-  handlingOf(_flags: number, length: number): Handling {
-    return length <= this.#owner.room ? Handling.gather : Handling.refuse;
+  handlingOf(flags: number, length: number): Handling {
+    if (flags > EnvelopeFlag.compressed || length > this.#owner.room) return Handling.refuse;
+    this.#coming = length;
+    this.#owner.hold(length);
+    return Handling.gather;
   }
 
   onMessage(flags: number, payload: Uint8Array): void {
+    this.#release();
     let plain = payload;
-    if ((flags & EnvelopeFlag.compressed) !== 0) {
+    if (flags !== 0) {
       try {
-        plain = decompress(valueOf(this.head, "grpc-encoding") ?? "", payload, this.#owner.room);
+        plain = this.#inflate(payload);
       } catch (error) {
-        return this.#refuse(ConnectError.from(error));
+        return this.drop(ConnectError.from(error));
       }
     }
     if (!this.#owner.onMessage(this, plain)) this.#holding++;
   }
 
-  onRefuse(_flags: number, length: number): void {
-    this.#refuse(new ConnectError(`reply of ${length} bytes, at most ${this.#owner.room}`, Code.ResourceExhausted));
+  onRefuse(flags: number, length: number): void {
+    if (flags > EnvelopeFlag.compressed) {
+      return this.drop(new ConnectError(`reply with unknown flags ${flags}`, Code.Internal));
+    }
+    const message = `reply of ${length} bytes, at most ${Math.max(this.#owner.room, 0)} may come`;
+    this.drop(new ConnectError(message, Code.ResourceExhausted));
   }
 
-  /** Ends it for a reason of ours, and tells the endpoint to stop. */
-  #refuse(error: ConnectError): void {
-    this.cancel();
-    this.#owner.onEnd(this, { code: error.code, message: error.rawMessage, details: [] });
+  #inflate(payload: Uint8Array): Uint8Array {
+    const encoding = valueOf(this.head, "grpc-encoding");
+    if (!isCompressed(encoding)) throw new ConnectError("compressed reply that names no encoding", Code.Internal);
+    return decompress(encoding!, payload, this.#owner.room);
   }
 
-  /** Fails it from outside: it is too slow. */
-  drop(error: ConnectError): void {
-    if (!this.closed) this.#refuse(error);
+  #release(): void {
+    this.#owner.hold(-this.#coming);
+    this.#coming = 0;
   }
 
   #finish(trailers: readonly Field[]): void {
@@ -152,6 +183,7 @@ export class Leg implements HttpStream, EnvelopeSink {
   #over(status: RpcStatus): void {
     this.closed = true;
     this.localEnded = true;
+    this.#release();
     this.#owner.onEnd(this, status);
   }
 }
