@@ -14,6 +14,8 @@ import type { EndpointOptions } from "../upstream/target.ts";
 import type { UpstreamTls } from "../upstream/transport.ts";
 import { createUpstream, type Upstream, type UpstreamOptions } from "../upstream/upstream.ts";
 import { codeOfName } from "../wire/status.ts";
+import { fanOutOptions, methodRewrite } from "./build-fan-out.ts";
+import type { IncludedRoute } from "./include.ts";
 import { http1Settings, http2Settings } from "./limits.ts";
 import type { Config, Listener, RouteConfig, UpstreamConfig } from "./schema.ts";
 
@@ -23,6 +25,8 @@ export interface Parts {
   /** Texts of PEM files. */
   readonly pem: ReadonlyMap<string, string>;
   readonly schemas: ReadonlyMap<string, Schema>;
+  /** Routes of other files: they come first. */
+  readonly included?: readonly IncludedRoute[];
   /** Services of our own beside the proxy. */
   readonly routes?: Routes | undefined;
 }
@@ -45,13 +49,19 @@ export interface Built {
 export const defaultAddress = "127.0.0.1:8080";
 
 /** Nothing is listened on, connected to or resolved yet. */
-export function build({ config, pem, schemas, routes }: Parts, { log, onCall, serveHttp }: Observers): Built {
+export function build(
+  { config, included = [], pem, schemas, routes }: Parts,
+  { log, onCall, serveHttp }: Observers,
+): Built {
   const upstreams = new Map(
     Object.entries(config.upstreams ?? {}).map(([name, given]) => {
       return [name, createUpstream({ ...upstreamOptions(given, { pem, schemas }), name, log })];
     }),
   );
-  const director = createRouteTable(config.routes.map((route) => routeOf(route, upstreams)));
+  const director = createRouteTable([
+    ...included.map(({ route, schema }) => routeOf(route, upstreams, schema)),
+    ...(config.routes ?? []).map((route) => routeOf(route, upstreams)),
+  ]);
   const listeners: readonly Listener[] = config.listeners ?? [{ address: defaultAddress }];
   return {
     proxy: createProxy({ director, log, ...given({ onCall, routes, serveHttp }) }),
@@ -113,17 +123,16 @@ function corsOptions({ origins, ...cors }: NonNullable<Listener["cors"]>): CorsO
   return { origins, ...given({ allowHeaders, exposeHeaders, credentials, maxAge }) };
 }
 
-function routeOf(config: RouteConfig, upstreams: ReadonlyMap<string, Upstream>): Route {
+function routeOf(config: RouteConfig, upstreams: ReadonlyMap<string, Upstream>, schema?: Schema): Route {
   const match = { match: matchOf(config.match ?? {}) };
   if (config.refuse !== undefined) {
     const { code, message = "refused" } = config.refuse;
     return { ...match, refuse: { code: codeOfName(code)!, message } };
   }
-  return {
-    ...match,
-    to: upstreams.get(config.to!)!,
-    ...given({ rewrite: rewriteOf(config), timeoutMs: config.timeout }),
-  };
+  const changes = given({ rewrite: rewriteOf(config), timeoutMs: config.timeout });
+  if (config.fan_out === undefined) return { ...match, to: upstreams.get(config.to!)!, ...changes };
+  const rewrite = given({ ...changes.rewrite, ...methodRewrite(config.fan_out) });
+  return { ...match, ...changes, rewrite, fanOut: fanOutOptions(config.fan_out, upstreams, schema) };
 }
 
 function matchOf({ service, method, authority, headers }: NonNullable<RouteConfig["match"]>): Match {
