@@ -91,7 +91,7 @@ export class Attempt implements StreamListener {
       case "connection":
         return this.owner.fail(Code.Unavailable, "upstream connection lost", detail);
       case "idle":
-        return this.owner.fail(Code.Unavailable, "upstream stream was idle for too long", detail);
+        return this.owner.fail(Code.Unavailable, `upstream stream was idle for too long${this.#awaited()}`, detail);
       case "malformed":
         return this.owner.fail(Code.Internal, "upstream sent a malformed response", detail);
       case "peer":
@@ -99,9 +99,18 @@ export class Attempt implements StreamListener {
     }
   }
 
+  /** Over HTTP/1.1 some servers read a request to its end before they answer: a caller that waits for a reply first never gets one. */
+  #awaited(): string {
+    return this.answered || this.stream.localEnded ? "" : ": it has not answered, and the request has not ended";
+  }
+
   /** gRPC over HTTP/2, "HTTP to gRPC status": what came is some other server's answer, of which the caller gets the gist. */
   #notGrpc(status: string, contentType: string | undefined): void {
     const what = contentType === undefined ? "" : ` and content-type "${contentType}"`;
-    this.owner.fail(statusOfHttp(Number(status)), `upstream answered with HTTP ${status}${what}`);
+    const message = `upstream answered with HTTP ${status}${what}`;
+    // of streams in both directions, which Connect's servers have on HTTP/2 only
+    if (status === "505")
+      return this.owner.fail(Code.Unimplemented, `${message}: the method needs another HTTP version`);
+    this.owner.fail(statusOfHttp(Number(status)), message);
   }
 }
