@@ -2,7 +2,7 @@
 import { Code } from "@connectrpc/connect";
 import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
 import { ErrorCode } from "./http2/errors.ts";
-import { type Field, valueOf } from "./http2/field.ts";
+import { type Field, FieldKind, valueOf } from "./http2/field.ts";
 import type { Reached } from "./upstream/waiter.ts";
 import { statusOfHttp, statusOfReset } from "./wire/status.ts";
 
@@ -50,17 +50,17 @@ export class Attempt implements StreamListener {
     owner.commit();
     let isGrpc = false;
     let hasStatus = false;
-    let passed = fields; // http2-settings belongs to the upstream's connection
+    let hasHop = false;
     for (let i = 1; i < fields.length; i++) {
-      const { name, value } = fields[i]!;
+      const { kind, name, value } = fields[i]!;
       if (name === "content-type") isGrpc = value.startsWith("application/grpc");
       else if (name === "grpc-status") hasStatus = true;
-      else if (name === "http2-settings") passed = fields.filter((field) => field.name !== name);
+      else if (kind === FieldKind.nextHop) hasHop = true;
     }
     if (!hasStatus && (status !== "200" || !isGrpc)) return this.#notGrpc(status, valueOf(fields, "content-type"));
     if (end && !hasStatus) return owner.fail(Code.Internal, "upstream ended the stream without a status");
     this.answered = true;
-    owner.downstream.sendHeaders(passed, end);
+    owner.downstream.sendHeaders(hasHop ? withoutHop(fields) : fields, end);
     if (end) owner.complete(fields);
   }
 
@@ -113,4 +113,12 @@ export class Attempt implements StreamListener {
       return this.owner.fail(Code.Unimplemented, `${message}: the method needs another HTTP version`);
     this.owner.fail(statusOfHttp(Number(status)), message);
   }
+}
+
+/** Without what is for the upstream's own connection. Nearly always the same list. */
+export function withoutHop(fields: readonly Field[]): readonly Field[] {
+  for (let i = 0; i < fields.length; i++) {
+    if (fields[i]!.kind === FieldKind.nextHop) return fields.filter(({ kind }) => kind !== FieldKind.nextHop);
+  }
+  return fields;
 }

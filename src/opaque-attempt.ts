@@ -1,5 +1,5 @@
 /** Opaque attempt: a response that passes in the caller's own protocol, which isn't gRPC's and isn't looked into. */
-import { Attempt } from "./attempt.ts";
+import { Attempt, withoutHop } from "./attempt.ts";
 import { type Field, valueOf } from "./http2/field.ts";
 import { EnvelopeBoundary } from "./wire/envelope-boundary.ts";
 import { parseStatus, statusOfHttp } from "./wire/status.ts";
@@ -28,7 +28,7 @@ export class OpaqueAttempt extends Attempt {
     else this.#status = http === 200 ? 0 : statusOfHttp(http);
     const plain = http === 200 && valueOf(fields, "content-encoding") === undefined;
     if (plain && enveloped.test(valueOf(fields, "content-type") ?? "")) this.#boundary = new EnvelopeBoundary();
-    owner.downstream.sendHeaders(fields, end);
+    owner.downstream.sendHeaders(withoutHop(fields), end);
     if (end) owner.completeOpaque(this.#status);
   }
 

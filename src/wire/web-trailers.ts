@@ -31,6 +31,7 @@ export function parseWebTrailers(payload: Uint8Array): Field[] | undefined {
     const colon = text.indexOf(":");
     if (colon === -1) return undefined;
     const field = new Field(trim(text.slice(0, colon)).toLowerCase(), trim(text.slice(colon + 1)));
+    if (field.kind === FieldKind.nextHop) continue;
     if (field.kind !== FieldKind.regular) return undefined;
     fields.push(field);
   }
