@@ -158,6 +158,10 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     this.#body.forget();
   }
 
+  get recorded(): boolean {
+    return this.#context.onCall !== undefined;
+  }
+
   requestSent(bytes: number): void {
     this.#credit(this.#body.sent(bytes));
   }
@@ -187,10 +191,6 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     const message = valueOf(fields, "grpc-message");
     const status = parseStatus(valueOf(fields, "grpc-status")!);
     this.#finish(status, message === undefined ? undefined : decodeMessage(message));
-  }
-
-  completeOpaque(status: number): void {
-    if (!this.#over) this.#finish(status, undefined);
   }
 
   /** An upstream that cancels when the time is over has seen the same deadline, by its own clock. */
