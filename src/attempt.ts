@@ -15,10 +15,10 @@ export interface AttemptOwner {
   /** Bytes of the request have left. */
   requestSent(bytes: number): void;
   responseBytes: number;
-  /** The response is complete; `fields` are the trailers, or the headers of a Trailers-Only response. */
+  /** Somebody wants to know how the call ends. */
+  readonly recorded: boolean;
+  /** The response is complete; `fields` are the trailers, or the headers of a Trailers-Only response. With a status if that is recorded. */
   complete(fields: readonly Field[]): void;
-  /** The same for a response in a protocol that isn't looked into; `status` is what its HTTP status says. */
-  completeOpaque(status: number): void;
   /** The response can't be completed; the caller gets a status of ours. */
   fail(code: Code, message: string, detail?: string): void;
   /** The endpoint did no work for the call. */

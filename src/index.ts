@@ -8,7 +8,7 @@ export type { MergeFields } from "./layout/merge-fields.ts";
 export { wrap } from "./layout/wrap.ts";
 export type { Routes } from "./local/routes.ts";
 export { type AccessLogOptions, createAccessLog } from "./observe/access-log.ts";
-export type { CallRecord } from "./observe/call-record.ts";
+export type { CallRecord, HttpRefusalRecord } from "./observe/call-record.ts";
 export { createLog, type Log, type LogOptions } from "./observe/log.ts";
 export type { HttpAnswer, HttpRequest, ServeHttp } from "./plain-http.ts";
 export { createProxy, type Proxy, type ProxyOptions } from "./proxy.ts";

@@ -1,7 +1,7 @@
 /** Proxy: the spine. Opens a call, asks the director, relays; and the one place where what goes wrong becomes an answer. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalHandlerFn } from "@connectrpc/connect/protocol";
-import { HttpRefusal, InboundCall, type Origin } from "./call.ts";
+import { type Call, HttpRefusal, InboundCall, type Origin } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
 import { fanOutTarget } from "./fan-out/target.ts";
 import type { HttpStream, StreamListener } from "./http2/api.ts";
@@ -9,7 +9,7 @@ import { type Field, valueOf } from "./http2/field.ts";
 import { startTurn } from "./http2/turn.ts";
 import { createLocalRoutes, type Routes } from "./local/routes.ts";
 import { type LocalOutcome, serveLocal } from "./local/serve-local.ts";
-import type { CallRecord } from "./observe/call-record.ts";
+import type { CallRecord, HttpRefusalRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
 import { callerOf } from "./own-call.ts";
 import { askForAnswer, httpRequest, type ServeHttp, sendAnswer } from "./plain-http.ts";
@@ -29,6 +29,8 @@ export interface ProxyOptions {
   readonly director: Director;
   /** Told of every call that is over, with its true status. Default: nobody. */
   readonly onCall?: (record: CallRecord) => void;
+  /** Told of every request that was refused in plain HTTP, because it is no RPC or no request at all. Default: nobody. */
+  readonly onHttpRefusal?: (record: HttpRefusalRecord) => void;
   /** For what goes wrong inside: a director that throws something else than a `ConnectError`. Default: nowhere. */
   readonly log?: Log;
   /** Services of our own: they win over the director, and are spoken to in all three protocols. Default: none. */
@@ -49,16 +51,19 @@ export interface Proxy {
   readonly handler: UniversalHandlerFn;
   /** Takes a request; what it returns is told the rest of it. Never throws: whatever goes wrong is an answer. */
   accept(request: InboundRequest): StreamListener;
+  /** For listeners: what came was no request, and they have answered it with this status. */
+  noteUnreadable(origin: Origin, status: number, message: string): void;
 }
 
 /** Creates a proxy. It holds no sockets: `serve` gives it listeners, and upstreams dial for themselves. */
-export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyOptions): Proxy {
+export function createProxy({ director, onCall, onHttpRefusal, log, routes, serveHttp }: ProxyOptions): Proxy {
+  const noteRefusal = onHttpRefusal && contained(onHttpRefusal, { log, what: "onHttpRefusal" });
   const local = routes && createLocalRoutes(routes);
   const context: RelayContext = {
     deadlines: new Deadlines(),
     kinds: new MethodKinds(),
     schemaOf: schemasOf((upstream) => callerOf(upstream, context)),
-    onCall: onCall && contained(onCall, log),
+    onCall: onCall && contained(onCall, { log, what: "onCall" }),
   };
 
   function direct(call: InboundCall, relay: Relay): void {
@@ -101,8 +106,10 @@ export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyO
         if (!(error instanceof HttpRefusal)) throw error;
         const request = httpRequest(fields);
         const answer = serveHttp && askForAnswer(serveHttp, request, log);
-        if (answer === undefined) answerHttp(stream, error, request.method === "HEAD");
-        else sendAnswer(stream, request.method, answer);
+        if (answer === undefined) {
+          answerHttp(stream, error, request.method === "HEAD");
+          noteRefusal?.(refusalRecord(origin, error, fields));
+        } else sendAnswer(stream, request.method, answer);
         return discardRest(stream);
       }
       const relay = new Relay(call, stream, context);
@@ -116,10 +123,26 @@ export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyO
       return stream.listener;
     },
   };
-  return { ...proxy, handler: createHandler(proxy) };
+  return {
+    ...proxy,
+    handler: createHandler(proxy),
+    noteUnreadable({ peer }, httpStatus, message) {
+      noteRefusal?.({ peer, httpStatus, message });
+    },
+  };
 }
 
-/** A call to a service of our own is a line of the log like any other; a status that stands inside a body isn't looked for. */
+function refusalRecord(
+  { peer }: Origin,
+  { status, message }: HttpRefusal,
+  fields: readonly Field[],
+): HttpRefusalRecord {
+  const { method, path } = httpRequest(fields);
+  const authority = valueOf(fields, ":authority") ?? valueOf(fields, "host");
+  return { peer, httpStatus: status, message, method, path, ...(authority === undefined ? {} : { authority }) };
+}
+
+/** A call to a service of our own is a line of the log like any other. */
 function recordLocal(
   { fields, origin }: Omit<InboundRequest, "stream">,
   { onCall }: RelayContext,
@@ -175,12 +198,15 @@ function go(relay: Relay, { destination, call, context }: Decided): void {
 }
 
 /** What a user's callback throws is logged: it would end the connection, or from a timer the process, that it was called for. */
-function contained(onCall: (record: CallRecord) => void, log: Log | undefined): (record: CallRecord) => void {
+function contained<Told extends { readonly call?: Call; readonly path?: string }>(
+  tell: (record: Told) => void,
+  { log, what }: { readonly log: Log | undefined; readonly what: string },
+): (record: Told) => void {
   return (record) => {
     try {
-      onCall(record);
+      tell(record);
     } catch (error) {
-      log?.error({ path: record.call.path, error: errorText(error) }, "onCall failed");
+      log?.error({ path: record.call?.path ?? record.path, error: errorText(error) }, `${what} failed`);
     }
   };
 }

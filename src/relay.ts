@@ -167,6 +167,10 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.#body.forget();
   }
 
+  get recorded(): boolean {
+    return this.#context.onCall !== undefined;
+  }
+
   requestSent(bytes: number): void {
     this.#credit(this.#body.sent(bytes));
   }
@@ -196,10 +200,6 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     const message = valueOf(fields, "grpc-message");
     const status = parseStatus(valueOf(fields, "grpc-status")!);
     this.#finish(status, message === undefined ? undefined : decodeMessage(message));
-  }
-
-  completeOpaque(status: number): void {
-    if (!this.#over) this.#finish(status, undefined);
   }
 
   /** An upstream that cancels when the time is over has seen the same deadline, by its own clock. */

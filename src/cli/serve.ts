@@ -95,7 +95,7 @@ export async function start(parts: Parts, output: Output, serveHttp?: ServeHttp)
   const { log, accessLog, announce } = output;
   const built = build(parts, {
     log,
-    ...(accessLog === undefined ? {} : { onCall: accessLog }),
+    ...(accessLog === undefined ? {} : { onCall: accessLog, onHttpRefusal: accessLog }),
     ...(serveHttp === undefined ? {} : { serveHttp }),
   });
   const server = await serve(built.proxy, { listen: built.listen, drainTimeoutMs: built.drainTimeoutMs, log });

@@ -1,6 +1,6 @@
 /** The composition root: from a configuration to upstreams, a route table, a proxy and what it listens on. */
 import type { Routes } from "../local/routes.ts";
-import type { CallRecord } from "../observe/call-record.ts";
+import type { CallRecord, HttpRefusalRecord } from "../observe/call-record.ts";
 import type { Log } from "../observe/log.ts";
 import type { ServeHttp } from "../plain-http.ts";
 import { createProxy, type Proxy } from "../proxy.ts";
@@ -34,6 +34,7 @@ export interface Parts {
 export interface Observers {
   readonly log: Log;
   readonly onCall?: (record: CallRecord) => void;
+  readonly onHttpRefusal?: (record: HttpRefusalRecord) => void;
   /** Answers requests that are no RPC. */
   readonly serveHttp?: ServeHttp;
 }
@@ -51,7 +52,7 @@ export const defaultAddress = "127.0.0.1:8080";
 /** Nothing is listened on, connected to or resolved yet. */
 export function build(
   { config, included = [], pem, schemas, routes }: Parts,
-  { log, onCall, serveHttp }: Observers,
+  { log, ...observers }: Observers,
 ): Built {
   const upstreams = new Map(
     Object.entries(config.upstreams ?? {}).map(([name, given]) => {
@@ -64,7 +65,7 @@ export function build(
   ]);
   const listeners: readonly Listener[] = config.listeners ?? [{ address: defaultAddress }];
   return {
-    proxy: createProxy({ director, log, ...given({ onCall, routes, serveHttp }) }),
+    proxy: createProxy({ director, log, ...given({ ...observers, routes }) }),
     listen: listeners.map((listener) => listenerOptions(listener, pem)),
     drainTimeoutMs: config.drain_timeout ?? 30_000,
     close() {

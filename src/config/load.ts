@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { loadRoutes } from "../local/load.ts";
-import type { Routes } from "../local/routes.ts";
+import { type Routes, registerNow } from "../local/routes.ts";
 import { schemaOfImage } from "../schema/image.ts";
 import type { Schema } from "../schema/schema.ts";
 import { crossProblems, isMap, type Part, type Parts, partsOf, rawParts, warningsOf } from "./check.ts";
@@ -24,7 +24,7 @@ export interface Loaded {
   readonly schemas: ReadonlyMap<string, Schema>;
   /** Routes of the files that it includes. */
   readonly included: readonly IncludedRoute[];
-  /** What the module exports; undefined where there is none. */
+  /** Registers the services of the module; undefined where there is none. */
   readonly routes: Routes | undefined;
   /** What is no fault, but hardly meant; "" where there is nothing. Ready to print. */
   readonly warnings: string;
@@ -36,7 +36,7 @@ export type ReadFile = (path: string) => Uint8Array;
 const fromDisk: ReadFile = (path) => readFileSync(path);
 
 /**
- * Loads a configuration. A module that it names is imported, and so runs.
+ * Loads a configuration. A module that it names is imported, and so runs, and registers its services.
  *
  * @param file path as the user gave it: reports name it so; paths in the file are relative to its folder
  * @throws ConfigError with every problem, if the file can't be read or anything in it is wrong
@@ -146,7 +146,7 @@ interface ImportedModule {
   readonly problems: Problem[];
 }
 
-/** Imports the module, if one is named. Its file is read first: a runtime's word for a file that isn't there is a long one. */
+/** Imports the module, if one is named, and has it register its services. Its file is read first: a runtime's word for a file that isn't there is a long one. */
 async function importModule(source: Source, file: string, read: ReadFile): Promise<ImportedModule> {
   const path = isMap(source.value) ? source.value.module : undefined;
   if (typeof path !== "string" || path === "") return { routes: undefined, problems: [] };
@@ -156,11 +156,17 @@ async function importModule(source: Source, file: string, read: ReadFile): Promi
   } catch (error) {
     return problem(`${whyUnread(error)}: ${path}`);
   }
+  let routes: Routes;
   try {
     const specifier = /^(\.{0,2}\/|file:)/.test(path) ? path : `./${path}`;
-    return { routes: await loadRoutes(specifier, pathToFileURL(resolve(file)).href), problems: [] };
+    routes = await loadRoutes(specifier, pathToFileURL(resolve(file)).href);
   } catch (error) {
     return problem((error as Error).message);
+  }
+  try {
+    return { routes: registerNow(routes), problems: [] };
+  } catch (error) {
+    return problem(`the services of ${path} can't be registered: ${error instanceof Error ? error.message : error}`);
   }
 }
 

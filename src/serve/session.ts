@@ -60,6 +60,7 @@ function listenerOf(origin: Origin, { proxy, cors, log }: SessionOptions): Conne
       layer.listener = proxy.accept({ stream: layer, fields, origin });
       return layer;
     },
+    onUnreadable: (status, message) => proxy.noteUnreadable(origin, status, message),
     onClose(error) {
       if (error !== undefined) log?.debug({ peer: origin.peer.address, error: error.message }, "connection ended");
     },

@@ -55,6 +55,15 @@ onRuntime("upstreams over HTTP/1.1", () => {
     for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
   });
 
+  /** Carries bidirectional streams over HTTP/1.1, one way after the other, to the demo service with reflection. */
+  async function gateway(): Promise<string> {
+    const server = await startDemo("2");
+    cleanups.push(server.close);
+    const manifold = await startManifold({ runtime, to: [server.url] });
+    cleanups.push(() => manifold.stop());
+    return `http://127.0.0.1:${manifold.port}`;
+  }
+
   async function demo(): Promise<DemoServer> {
     const server = await startDemo("1.1");
     cleanups.push(server.close);
@@ -121,6 +130,47 @@ onRuntime("upstreams over HTTP/1.1", () => {
       }
     });
   }
+
+  for (const http of ["1.1", "2"] as const) {
+    for (const protocol of protocols) {
+      check(`are asked for their schema by reflection, in ${protocol} over HTTP/${http}`, async () => {
+        const { baseUrl } = await manifold({
+          endpoints: [await gateway()],
+          protocols: [protocol],
+          http,
+          schema: "reflection",
+        });
+        const response = await fetch(`${baseUrl}/manifold.demo.v1.DemoService/Greet`, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: '{"name":"you"}',
+        });
+        expect(await response.json()).toMatchObject({ endpoint: "upstream" });
+        const client = createClient(
+          DemoService,
+          createConnectTransport({ baseUrl, httpVersion: "2", useBinaryFormat: false }),
+        );
+        const numbers: number[] = [];
+        for await (const { number } of client.countDown({ from: 3 })) numbers.push(number);
+        expect(numbers).toEqual([3, 2, 1]);
+      });
+    }
+  }
+
+  check("that refuse reflection over HTTP/1.1 are told apart from those that have none", async () => {
+    const { url } = await demo();
+    const { baseUrl } = await manifold({ endpoints: [url], protocols: ["connect"], schema: "reflection" });
+    const response = await fetch(`${baseUrl}/manifold.demo.v1.DemoService/Greet`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: '{"name":"you"}',
+    });
+    expect(response.status).toBe(500);
+    expect(await response.json()).toMatchObject({
+      code: "unknown",
+      message: expect.stringMatching(/by reflection: .*505.*give "schema: \{ image: FILE \}" instead$/),
+    });
+  });
 
   check("carry calls at once on connections of their own, and use these again", async () => {
     const server = await demo();
