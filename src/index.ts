@@ -14,6 +14,7 @@ export type { HttpAnswer, HttpRequest, ServeHttp } from "./plain-http.ts";
 export { createProxy, type Proxy, type ProxyOptions } from "./proxy.ts";
 export type { Destination, Director, FanOutKind, OneToMany, OneToOne, Rewrite } from "./route/director.ts";
 export type { GatherPolicy } from "./route/gather-policy.ts";
+export type { RetryPolicy } from "./route/retry-policy.ts";
 export { schemaOfImage } from "./schema/image.ts";
 export type { MethodSchema, Schema } from "./schema/schema.ts";
 export type { CorsOptions } from "./serve/cors.ts";

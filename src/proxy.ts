@@ -16,6 +16,7 @@ import { askForAnswer, httpRequest, type ServeHttp, sendAnswer } from "./plain-h
 import { MethodKinds } from "./protocol/method-kinds.ts";
 import { answerHttp, discardRest } from "./refuse.ts";
 import { Relay, type RelayContext } from "./relay.ts";
+import { retryTarget } from "./retry/target.ts";
 import type { Destination, Director } from "./route/director.ts";
 import { ReflectedSchema } from "./schema/reflected.ts";
 import type { ReflectionCall } from "./schema/reflection.ts";
@@ -189,7 +190,8 @@ interface Decided {
 function go(relay: Relay, { destination, call, context }: Decided): void {
   switch (destination.mode) {
     case "one-to-one":
-      return relay.start(destination);
+      if (destination.retry === undefined) return relay.start(destination);
+      return relay.start(retryTarget(destination, destination.retry, context));
     case "one-to-many":
       return relay.start(fanOutTarget(destination, call, context));
     default:

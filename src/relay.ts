@@ -54,6 +54,8 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   #destination: RelayedTo | undefined;
   #attempt: Attempt | undefined;
   #attempts = 0;
+  /** The last attempt was turned away. */
+  #refused = false;
   #cancelWait: CancelWait | undefined;
   #over = false;
   /** Bytes that came after that. */
@@ -85,6 +87,11 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     if (this.#bridge === undefined && passesVerbatim(this.#call, upstream)) return this.#acquire(undefined);
     this.#bridge ??= new Bridge(this.#call, this.downstream, this);
     this.#bridge.start(upstream, this.#context, this.#body);
+  }
+
+  /** No server has begun to work for the call. */
+  get unprocessed(): boolean {
+    return this.#attempt === undefined || this.#refused;
   }
 
   /** Everything that an attempt needs is there: asks for a connection. */
@@ -178,6 +185,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   retry(attempt: Attempt, code: Code): void {
     if (this.#over) return;
     if (!this.#body.replayable || this.#attempts >= maxAttempts) {
+      this.#refused = true;
       return this.fail(code, "upstream refused the stream", `refused by ${attempt.endpoint.address}`);
     }
     this.#attempt = undefined;

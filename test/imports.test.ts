@@ -25,6 +25,7 @@ const ranks: Record<string, number> = {
   route: 5, // a rule names the upstream that calls go to
   local: 5,
   steps: 6,
+  retry: 7, // as fan-out
   "fan-out": 7, // looks like an upstream to a relay, and makes a relay for each leg
   proxy: 8,
   observe: 9,

@@ -6,6 +6,7 @@ import type { ServeHttp } from "../plain-http.ts";
 import { createProxy, type Proxy } from "../proxy.ts";
 import type { Rewrite } from "../route/director.ts";
 import type { HeaderMatch, Match } from "../route/match.ts";
+import type { RetryPolicy } from "../route/retry-policy.ts";
 import { createRouteTable, type Route } from "../route/table.ts";
 import type { Schema } from "../schema/schema.ts";
 import type { CorsOptions } from "../serve/cors.ts";
@@ -17,7 +18,7 @@ import { codeOfName } from "../wire/status.ts";
 import { fanOutOptions, methodRewrite } from "./build-fan-out.ts";
 import type { IncludedRoute } from "./include.ts";
 import { http1Settings, http2Settings } from "./limits.ts";
-import type { Config, Listener, RouteConfig, UpstreamConfig } from "./schema.ts";
+import type { Config, Listener, RetryConfig, RouteConfig, UpstreamConfig } from "./schema.ts";
 
 /** A configuration, and what is in the files that it names, by their paths in it. */
 export interface Parts {
@@ -131,9 +132,24 @@ function routeOf(config: RouteConfig, upstreams: ReadonlyMap<string, Upstream>, 
     return { ...match, refuse: { code: codeOfName(code)!, message } };
   }
   const changes = given({ rewrite: rewriteOf(config), timeoutMs: config.timeout });
-  if (config.fan_out === undefined) return { ...match, to: upstreams.get(config.to!)!, ...changes };
+  if (config.fan_out === undefined) {
+    const retry = given({ retry: config.retry && retryPolicy(config.retry) });
+    return { ...match, to: upstreams.get(config.to!)!, ...changes, ...retry };
+  }
   const rewrite = given({ ...changes.rewrite, ...methodRewrite(config.fan_out) });
   return { ...match, ...changes, rewrite, fanOut: fanOutOptions(config.fan_out, upstreams, schema) };
+}
+
+function retryPolicy(config: RetryConfig): RetryPolicy {
+  return given({
+    attempts: config.attempts,
+    on: config.on?.map((name) => codeOfName(name)!),
+    perTryTimeoutMs: config.per_try_timeout,
+    holdReplyBytes: config.hold_reply,
+    keepRequestBytes: config.keep_request,
+    hedgeDelayMs: config.hedge_delay,
+    maxBackoffMs: config.max_backoff,
+  });
 }
 
 function matchOf({ service, method, authority, headers }: NonNullable<RouteConfig["match"]>): Match {

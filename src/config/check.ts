@@ -161,10 +161,14 @@ export function routeProblems(source: Source, { path, value }: Part<unknown>, up
     problems.push(source.problem([...path, more], message, { part: "key" }));
   }
   if ("refuse" in value) {
-    for (const key of ["rewrite", "add_headers", "remove_headers", "timeout"]) {
+    for (const key of ["rewrite", "add_headers", "remove_headers", "timeout", "retry"]) {
       if (key in value)
         problems.push(source.problem([...path, key], `"${key}" means nothing beside refuse`, { part: "key" }));
     }
+  }
+  if ("fan_out" in value && "retry" in value) {
+    const message = '"retry" means nothing beside fan_out: a leg that fails is an entry of the reply';
+    problems.push(source.problem([...path, "retry"], message, { part: "key" }));
   }
   const match = isMap(value.match) ? value.match : {};
   problems.push(...repeatedHeaders(source, { path: [...path, "add_headers"], value: value.add_headers }));

@@ -178,6 +178,32 @@ const rewrite = z
   })
   .describe("What the endpoint gets in place of what the caller sent.");
 
+const retry = z
+  .strictObject({
+    attempts: z.int().min(1).max(10).optional().describe("Tries after the first. Default 1."),
+    on: z
+      .array(z.enum(errorNames))
+      .min(1)
+      .optional()
+      .describe(
+        "Statuses after which a call is tried again: its methods may then run twice. Default: none; calls that no server has begun to work for always are.",
+      ),
+    per_try_timeout: scalar.positiveDuration
+      .optional()
+      .describe("Time for one try, which is tried again when it is over. Default: the call's."),
+    hold_reply: scalar.size
+      .optional()
+      .describe("Of a reply that waits for its trailers, so that its true status decides. Default 0: none does."),
+    keep_request: scalar.size.optional().describe("Of a request that can be sent again. Default 64KiB."),
+    hedge_delay: scalar.positiveDuration
+      .optional()
+      .describe("Begins another try beside the one that takes longer; the first good reply counts. Default: never."),
+    max_backoff: scalar.duration.optional().describe("Longest wait before another try. Default 250ms."),
+  })
+  .describe(
+    "Tries a call again, at another endpoint if there is one. Default: only what a server has turned away unread.",
+  );
+
 export const route = z
   .strictObject({
     match: match.optional(),
@@ -190,6 +216,7 @@ export const route = z
       .optional()
       .describe("Headers added after the caller's own: a value, or a list of values."),
     remove_headers: z.array(scalar.changeableHeaderName).optional().describe("Headers of the caller that don't pass."),
+    retry: retry.optional(),
     timeout: scalar.positiveDuration
       .optional()
       .describe("Time for the whole call, at most; a shorter deadline of the caller's counts."),
@@ -232,6 +259,7 @@ export const config = z
 export type Listener = z.output<typeof listener>;
 export type UpstreamConfig = z.output<typeof upstream>;
 export type Match = z.output<typeof match>;
+export type RetryConfig = z.output<typeof retry>;
 export type RouteConfig = z.output<typeof route>;
 /** A file of routes that a configuration includes. */
 export const included = z

@@ -5,6 +5,7 @@ import type { Schema } from "../schema/schema.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { GatherPolicy } from "./gather-policy.ts";
+import type { RetryPolicy } from "./retry-policy.ts";
 
 /** Decides where a call goes; a thrown `ConnectError` is the answer to the caller. May be async. */
 export type Director = (call: Call) => Destination | Promise<Destination>;
@@ -19,6 +20,8 @@ export interface OneToOne {
   /** The one endpoint of it that the call is for. Default: picked anew for each call. */
   readonly endpoint?: Endpoint;
   readonly rewrite?: Rewrite;
+  /** When and how often the call is tried again. Default: only what an upstream has turned away unread, at once, up to three times. */
+  readonly retry?: RetryPolicy;
   /** Milliseconds, at most; the caller's own deadline counts where it is shorter. Default: the caller's alone. */
   readonly timeoutMs?: number;
 }

@@ -5,6 +5,7 @@ import type { Upstream } from "../upstream/upstream.ts";
 import type { Destination, Director, Rewrite } from "./director.ts";
 import { type FanOutRoute, fanOutOutcome } from "./fan-out-route.ts";
 import { type CompiledMatch, compileMatch, type Match } from "./match.ts";
+import type { RetryPolicy } from "./retry-policy.ts";
 
 /** One rule: calls that match go to an upstream or to many endpoints, or are refused. */
 export type Route = ForwardRoute | FanOutRoute | RefuseRoute;
@@ -14,6 +15,7 @@ export interface ForwardRoute {
   readonly match?: Match;
   readonly to: Upstream;
   readonly rewrite?: Rewrite;
+  readonly retry?: RetryPolicy;
   /** Milliseconds, at most; the caller's own deadline counts where it is shorter. */
   readonly timeoutMs?: number;
 }
@@ -70,11 +72,12 @@ function outcomeOf(route: Route): Rule["outcome"] {
       throw new ConnectError(message, code);
     };
   }
-  const { to, rewrite, timeoutMs } = route;
+  const { to, rewrite, retry, timeoutMs } = route;
   const destination: Destination = {
     mode: "one-to-one",
     upstream: to,
     ...(rewrite === undefined ? {} : { rewrite }),
+    ...(retry === undefined ? {} : { retry }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   };
   return () => destination;
