@@ -51,10 +51,7 @@ export interface Built {
 export const defaultAddress = "127.0.0.1:8080";
 
 /** Nothing is listened on, connected to or resolved yet. */
-export function build(
-  { config, included = [], pem, schemas, routes }: Parts,
-  { log, ...observers }: Observers,
-): Built {
+export function build({ config, included = [], pem, schemas, routes }: Parts, { log, ...observers }: Observers): Built {
   const upstreams = new Map(
     Object.entries(config.upstreams ?? {}).map(([name, given]) => {
       return [name, createUpstream({ ...upstreamOptions(given, { pem, schemas }), name, log })];

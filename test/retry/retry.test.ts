@@ -154,9 +154,9 @@ describe("a call that may be tried again", () => {
   });
 
   it("is after a try that took too long, which is cancelled", async () => {
-    const { call, at } = await retryStage({ perTryTimeoutMs: 30 });
+    const { call, at, upstream } = await retryStage({ perTryTimeoutMs: 200 });
     const caller = call(grpcRequest, true);
-    await pass(100);
+    while (upstream.backends[1]!.owner.streams.size === 0) await pass();
     expect(at(0).events.at(-1)).toBe("reset 8 peer");
     answer(at(1));
     await pass();
