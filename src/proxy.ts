@@ -48,11 +48,18 @@ export interface Proxy {
   readonly handler: UniversalHandlerFn;
   /** Takes a request; what it returns is told the rest of it. Never throws: whatever goes wrong is an answer. */
   accept(request: InboundRequest): StreamListener;
+  /**
+   * Changes what decides about calls that come from now on; those there are go on as it was decided for them.
+   *
+   * @throws TypeError if two local services have one path; then nothing has changed
+   */
+  update(options: Pick<ProxyOptions, "director" | "routes">): void;
 }
 
 /** Creates a proxy. It holds no sockets: `serve` gives it listeners, and upstreams dial for themselves. */
-export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyOptions): Proxy {
-  const local = routes && createLocalRoutes(routes);
+export function createProxy({ director: first, onCall, log, routes, serveHttp }: ProxyOptions): Proxy {
+  let director = first;
+  let local = routes && createLocalRoutes(routes);
   const context: RelayContext = {
     deadlines: new Deadlines(),
     kinds: new MethodKinds(),
@@ -115,7 +122,14 @@ export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyO
       return stream.listener;
     },
   };
-  return { ...proxy, handler: createHandler(proxy) };
+  return {
+    ...proxy,
+    handler: createHandler(proxy),
+    update(next) {
+      local = next.routes && createLocalRoutes(next.routes);
+      director = next.director;
+    },
+  };
 }
 
 /** A call to a service of our own is a line of the log like any other; a status that stands inside a body isn't looked for. */
