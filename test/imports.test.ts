@@ -40,7 +40,7 @@ const nodeAllowed = [
   /^cli\//,
   /^compress\//,
   /^upstream\/(transport|discovery)\.ts$/,
-  /^config\/load\.ts$/,
+  /^config\/(load|files)\.ts$/,
 ];
 
 /** Parts that could be packages of their own, and the packages they may use. */

@@ -1,10 +1,10 @@
 /** The composition root: from a configuration to upstreams, a route table, a proxy and what it listens on. */
-import type { Routes } from "../local/routes.ts";
+import { createLocalRoutes, type Routes } from "../local/routes.ts";
 import type { CallRecord } from "../observe/call-record.ts";
 import type { Log } from "../observe/log.ts";
 import type { ServeHttp } from "../plain-http.ts";
-import { createProxy, type Proxy } from "../proxy.ts";
-import type { Rewrite } from "../route/director.ts";
+import { createProxy, type Proxy, type ProxyOptions } from "../proxy.ts";
+import type { Director, Rewrite } from "../route/director.ts";
 import type { HeaderMatch, Match } from "../route/match.ts";
 import { createRouteTable, type Route } from "../route/table.ts";
 import type { Schema } from "../schema/schema.ts";
@@ -14,7 +14,9 @@ import type { EndpointOptions } from "../upstream/target.ts";
 import type { UpstreamTls } from "../upstream/transport.ts";
 import { createUpstream, type Upstream, type UpstreamOptions } from "../upstream/upstream.ts";
 import { codeOfName } from "../wire/status.ts";
+import { fingerprint, type Snapshot } from "./changes.ts";
 import { http1Settings, http2Settings } from "./limits.ts";
+import { RetiredUpstreams } from "./retired.ts";
 import type { Config, Listener, RouteConfig, UpstreamConfig } from "./schema.ts";
 
 /** A configuration, and what is in the files that it names, by their paths in it. */
@@ -25,6 +27,8 @@ export interface Parts {
   readonly schemas: ReadonlyMap<string, Schema>;
   /** Services of our own beside the proxy. */
   readonly routes?: Routes | undefined;
+  /** Digests of those files, to tell what has changed. Default: none, for a configuration that stays. */
+  readonly digest?: Snapshot["digest"];
 }
 
 export interface Observers {
@@ -34,33 +38,109 @@ export interface Observers {
   readonly serveHttp?: ServeHttp;
 }
 
-export interface Built {
-  readonly proxy: Proxy;
+/** What the server has to know. */
+export interface Serving {
   readonly listen: readonly ListenerOptions[];
   readonly drainTimeoutMs: number;
+}
+
+export interface Built extends Serving {
+  readonly proxy: Proxy;
+  /** By name, as they are now. */
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  /**
+   * Makes ready to go on as another configuration says. An upstream whose settings are the same is the same, with its
+   * connections and what is known of its endpoints.
+   *
+   * @throws TypeError for what can't be used; then nothing has changed
+   */
+  prepare(parts: Parts): Prepared;
   /** Closes the upstreams. */
   close(): void;
+}
+
+/** Either is to be called, once. */
+export interface Prepared extends Serving {
+  /** For new calls. Upstreams that aren't needed any more are closed when their last call has ended. */
+  apply(): void;
+  discard(): void;
 }
 
 export const defaultAddress = "127.0.0.1:8080";
 
 /** Nothing is listened on, connected to or resolved yet. */
-export function build({ config, pem, schemas, routes }: Parts, { log, onCall, serveHttp }: Observers): Built {
-  const upstreams = new Map(
-    Object.entries(config.upstreams ?? {}).map(([name, given]) => {
-      return [name, createUpstream({ ...upstreamOptions(given, { pem, schemas }), name, log })];
-    }),
-  );
-  const director = createRouteTable(config.routes.map((route) => routeOf(route, upstreams)));
-  const listeners: readonly Listener[] = config.listeners ?? [{ address: defaultAddress }];
+export function build(parts: Parts, { log, onCall, serveHttp }: Observers): Built {
+  let current = assemble(parts, new Map(), log);
+  const retired = new RetiredUpstreams();
+  const proxy = createProxy({ ...decisionsOf(current, parts), log, ...given({ onCall, serveHttp }) });
   return {
-    proxy: createProxy({ director, log, ...given({ onCall, routes, serveHttp }) }),
-    listen: listeners.map((listener) => listenerOptions(listener, pem)),
-    drainTimeoutMs: config.drain_timeout ?? 30_000,
+    ...servingOf(parts),
+    proxy,
+    get upstreams() {
+      return new Map([...current.upstreams].map(([name, { upstream }]) => [name, upstream]));
+    },
+    prepare(next) {
+      const assembled = assemble(next, current.upstreams, log);
+      if (next.routes !== undefined) createLocalRoutes(next.routes); // throws here, and not in `apply`
+      return {
+        ...servingOf(next),
+        apply() {
+          proxy.update(decisionsOf(assembled, next));
+          for (const upstream of missing(current, assembled)) retired.add(upstream);
+          current = assembled;
+        },
+        discard() {
+          for (const upstream of missing(assembled, current)) upstream.close();
+        },
+      };
+    },
     close() {
-      for (const upstream of upstreams.values()) upstream.close();
+      for (const { upstream } of current.upstreams.values()) upstream.close();
+      retired.close();
     },
   };
+}
+
+/** An upstream, and the text of its settings. */
+interface Known {
+  readonly upstream: Upstream;
+  readonly settings: string;
+}
+
+interface Assembled {
+  readonly upstreams: ReadonlyMap<string, Known>;
+  readonly director: Director;
+}
+
+function assemble({ config, pem, schemas, digest }: Parts, known: Assembled["upstreams"], log: Log): Assembled {
+  const upstreams = new Map(
+    Object.entries(config.upstreams ?? {}).map(([name, given]) => {
+      const settings = fingerprint(given, digest ?? (() => undefined));
+      const same = known.get(name);
+      if (same?.settings === settings) return [name, same];
+      const upstream = createUpstream({ ...upstreamOptions(given, { pem, schemas }), name, log });
+      return [name, { upstream, settings }];
+    }),
+  );
+  return { upstreams, director: createRouteTable(config.routes.map((route) => routeOf(route, upstreams))) };
+}
+
+function decisionsOf({ director }: Assembled, { routes }: Parts): Pick<ProxyOptions, "director" | "routes"> {
+  return { director, ...given({ routes }) };
+}
+
+function servingOf({ config, pem }: Parts): Serving {
+  const listeners: readonly Listener[] = config.listeners ?? [{ address: defaultAddress }];
+  return {
+    listen: listeners.map((listener) => listenerOptions(listener, pem)),
+    drainTimeoutMs: config.drain_timeout ?? 30_000,
+  };
+}
+
+/** Those of the one that the other doesn't have. */
+function missing(one: Assembled, other: Assembled): Upstream[] {
+  const kept = new Set([...other.upstreams.values()].map(({ upstream }) => upstream));
+  return [...one.upstreams.values()].map(({ upstream }) => upstream).filter((upstream) => !kept.has(upstream));
 }
 
 function upstreamOptions(
@@ -113,7 +193,7 @@ function corsOptions({ origins, ...cors }: NonNullable<Listener["cors"]>): CorsO
   return { origins, ...given({ allowHeaders, exposeHeaders, credentials, maxAge }) };
 }
 
-function routeOf(config: RouteConfig, upstreams: ReadonlyMap<string, Upstream>): Route {
+function routeOf(config: RouteConfig, upstreams: Assembled["upstreams"]): Route {
   const match = { match: matchOf(config.match ?? {}) };
   if (config.refuse !== undefined) {
     const { code, message = "refused" } = config.refuse;
@@ -121,7 +201,7 @@ function routeOf(config: RouteConfig, upstreams: ReadonlyMap<string, Upstream>):
   }
   return {
     ...match,
-    to: upstreams.get(config.to!)!,
+    to: upstreams.get(config.to!)!.upstream,
     ...given({ rewrite: rewriteOf(config), timeoutMs: config.timeout }),
   };
 }

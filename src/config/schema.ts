@@ -179,6 +179,7 @@ const rewrite = z
 
 export const route = z
   .strictObject({
+    name: z.string().min(1).optional().describe("What metrics and logs call it. Default: what it matches."),
     match: match.optional(),
     to: z.string().min(1).optional().describe("Name of the upstream that gets the call."),
     refuse: refuse.optional(),
