@@ -22,6 +22,7 @@ const ranks: Record<string, number> = {
   upstream: 4,
   route: 5, // a rule names the upstream that calls go to
   local: 5,
+  services: 6,
   steps: 6,
   proxy: 7,
   observe: 8,

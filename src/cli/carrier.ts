@@ -29,10 +29,14 @@ export async function carryHere(parts: Parts, observers: Observers): Promise<Loc
 export class LocalCarrier implements Carrier {
   readonly built: Built;
   readonly server: Server;
+  #drainDelayMs: number;
+  /** Ends the time in which calls are still taken. */
+  #hurry = () => {};
 
   constructor(built: Built, server: Server) {
     this.built = built;
     this.server = server;
+    this.#drainDelayMs = built.drainDelayMs;
   }
 
   get addresses(): readonly BoundAddress[] {
@@ -48,15 +52,29 @@ export class LocalCarrier implements Carrier {
       throw error;
     }
     prepared.apply();
+    this.#drainDelayMs = prepared.drainDelayMs;
   }
 
   async close(): Promise<void> {
+    this.built.health.drain();
+    if (this.#drainDelayMs > 0) await this.#delay();
     await this.server.close();
     this.built.close();
   }
 
   closeNow(): void {
+    this.#hurry();
     this.server.closeNow();
     this.built.close();
+  }
+
+  #delay(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, this.#drainDelayMs);
+      this.#hurry = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 }

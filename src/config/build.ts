@@ -1,21 +1,23 @@
 /** The composition root: from a configuration to upstreams, a route table, a proxy and what it listens on. */
-import { createLocalRoutes, type Routes } from "../local/routes.ts";
+import type { Routes } from "../local/routes.ts";
 import type { CallRecord } from "../observe/call-record.ts";
 import type { Log } from "../observe/log.ts";
 import type { ServeHttp } from "../plain-http.ts";
-import { createProxy, type Proxy, type ProxyOptions } from "../proxy.ts";
+import { createProxy, type Proxy } from "../proxy.ts";
 import type { Director, Rewrite } from "../route/director.ts";
 import type { HeaderMatch, Match } from "../route/match.ts";
 import { createRouteTable, type Route } from "../route/table.ts";
 import type { Schema } from "../schema/schema.ts";
 import type { CorsOptions } from "../serve/cors.ts";
 import type { ListenerOptions, ListenerTls } from "../serve/listener.ts";
+import { HealthState } from "../services/health.ts";
 import type { EndpointOptions } from "../upstream/target.ts";
 import type { UpstreamTls } from "../upstream/transport.ts";
 import { createUpstream, type Upstream, type UpstreamOptions } from "../upstream/upstream.ts";
 import { codeOfName } from "../wire/status.ts";
 import { fingerprint, type Snapshot } from "./changes.ts";
 import { http1Settings, http2Settings } from "./limits.ts";
+import { localRoutes, servicesOf } from "./local.ts";
 import { RetiredUpstreams } from "./retired.ts";
 import type { Config, Listener, RouteConfig, UpstreamConfig } from "./schema.ts";
 
@@ -41,11 +43,13 @@ export interface Observers {
 /** What the server has to know. */
 export interface Serving {
   readonly listen: readonly ListenerOptions[];
+  readonly drainDelayMs: number;
   readonly drainTimeoutMs: number;
 }
 
 export interface Built extends Serving {
   readonly proxy: Proxy;
+  readonly health: HealthState;
   /** By name, as they are now. */
   readonly upstreams: ReadonlyMap<string, Upstream>;
   /**
@@ -72,30 +76,46 @@ export const defaultAddress = "127.0.0.1:8080";
 export function build(parts: Parts, { log, onCall, serveHttp }: Observers): Built {
   let current = assemble(parts, new Map(), log);
   const retired = new RetiredUpstreams();
-  const proxy = createProxy({ ...decisionsOf(current, parts), log, ...given({ onCall, serveHttp }) });
+  const health = new HealthState();
+  health.know(servicesOf(parts.routes));
+  const decisions = ({ director }: Assembled, of: Parts) => ({
+    director,
+    ...given({ routes: localRoutes(of, health) }),
+  });
+  const proxy = createProxy({ ...decisions(current, parts), log, ...given({ onCall, serveHttp }) });
+
+  function change(to: Assembled, of: Parts): Prepared {
+    const decided = decisions(to, of);
+    return {
+      ...servingOf(of),
+      apply() {
+        proxy.update(decided);
+        health.know(servicesOf(of.routes));
+        for (const upstream of missing(current, to)) retired.add(upstream);
+        current = to;
+      },
+      discard: () => closeAll(missing(to, current)),
+    };
+  }
+
   return {
     ...servingOf(parts),
     proxy,
+    health,
     get upstreams() {
       return new Map([...current.upstreams].map(([name, { upstream }]) => [name, upstream]));
     },
     prepare(next) {
-      const assembled = assemble(next, current.upstreams, log);
-      if (next.routes !== undefined) createLocalRoutes(next.routes); // throws here, and not in `apply`
-      return {
-        ...servingOf(next),
-        apply() {
-          proxy.update(decisionsOf(assembled, next));
-          for (const upstream of missing(current, assembled)) retired.add(upstream);
-          current = assembled;
-        },
-        discard() {
-          for (const upstream of missing(assembled, current)) upstream.close();
-        },
-      };
+      const to = assemble(next, current.upstreams, log);
+      try {
+        return change(to, next);
+      } catch (error) {
+        closeAll(missing(to, current));
+        throw error;
+      }
     },
     close() {
-      for (const { upstream } of current.upstreams.values()) upstream.close();
+      closeAll([...current.upstreams.values()].map(({ upstream }) => upstream));
       retired.close();
     },
   };
@@ -125,16 +145,17 @@ function assemble({ config, pem, schemas, digest }: Parts, known: Assembled["ups
   return { upstreams, director: createRouteTable(config.routes.map((route) => routeOf(route, upstreams))) };
 }
 
-function decisionsOf({ director }: Assembled, { routes }: Parts): Pick<ProxyOptions, "director" | "routes"> {
-  return { director, ...given({ routes }) };
-}
-
 function servingOf({ config, pem }: Parts): Serving {
   const listeners: readonly Listener[] = config.listeners ?? [{ address: defaultAddress }];
   return {
     listen: listeners.map((listener) => listenerOptions(listener, pem)),
+    drainDelayMs: config.drain_delay ?? 0,
     drainTimeoutMs: config.drain_timeout ?? 30_000,
   };
+}
+
+function closeAll(upstreams: readonly Upstream[]): void {
+  for (const upstream of upstreams) upstream.close();
 }
 
 /** Those of the one that the other doesn't have. */
