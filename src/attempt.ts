@@ -3,7 +3,7 @@ import { Code } from "@connectrpc/connect";
 import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import { type Field, valueOf } from "./http2/field.ts";
-import type { Endpoint } from "./upstream/endpoint.ts";
+import type { Reached } from "./upstream/waiter.ts";
 import { statusOfHttp, statusOfReset } from "./wire/status.ts";
 
 /** The call that a try is for. */
@@ -26,14 +26,14 @@ export interface AttemptOwner {
 }
 
 export class Attempt implements StreamListener {
-  readonly endpoint: Endpoint;
+  readonly endpoint: Reached;
   /** The upstream's stream; set as soon as it is open, before anything comes of it. */
   stream!: HttpStream;
   /** A part of the response has gone to the caller. */
   answered = false;
   protected readonly owner: AttemptOwner;
 
-  constructor(owner: AttemptOwner, endpoint: Endpoint) {
+  constructor(owner: AttemptOwner, endpoint: Reached) {
     this.owner = owner;
     this.endpoint = endpoint;
   }

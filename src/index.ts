@@ -2,13 +2,18 @@
 export type { Call, Peer, PeerCertificate, Protocol } from "./call.ts";
 export type { Http1Settings } from "./http1/settings.ts";
 export type { Http2Settings } from "./http2/settings.ts";
+export type { Layout, LegInfo } from "./layout/layout.ts";
+export { type MergeOptions, merge, mergeLayout, talosMerge } from "./layout/merge.ts";
+export type { MergeFields } from "./layout/merge-fields.ts";
+export { wrap } from "./layout/wrap.ts";
 export type { Routes } from "./local/routes.ts";
 export { type AccessLogOptions, createAccessLog } from "./observe/access-log.ts";
 export type { CallRecord } from "./observe/call-record.ts";
 export { createLog, type Log, type LogOptions } from "./observe/log.ts";
 export type { HttpAnswer, HttpRequest, ServeHttp } from "./plain-http.ts";
 export { createProxy, type Proxy, type ProxyOptions } from "./proxy.ts";
-export type { Destination, Director, OneToOne, Rewrite } from "./route/director.ts";
+export type { Destination, Director, FanOutKind, OneToMany, OneToOne, Rewrite } from "./route/director.ts";
+export type { GatherPolicy } from "./route/gather-policy.ts";
 export { schemaOfImage } from "./schema/image.ts";
 export type { MethodSchema, Schema } from "./schema/schema.ts";
 export type { CorsOptions } from "./serve/cors.ts";
@@ -18,5 +23,6 @@ export { createHandler, type HandlerOptions, peerKey } from "./universal/handler
 export { createProxyTransport, type ProxyTransportOptions } from "./universal/transport.ts";
 export type { Balance } from "./upstream/balance.ts";
 export { roundRobin } from "./upstream/balance.ts";
+export type { Endpoint } from "./upstream/endpoint.ts";
 export type { EndpointOptions } from "./upstream/target.ts";
 export { createUpstream, type Upstream, type UpstreamOptions } from "./upstream/upstream.ts";

@@ -7,14 +7,14 @@ import { Field, FieldKind } from "./http2/field.ts";
 import { startTurn } from "./http2/turn.ts";
 import { Relay, type RelayContext } from "./relay.ts";
 import type { ReflectionCall, ReflectionLimits } from "./schema/reflection.ts";
-import type { Upstream } from "./upstream/upstream.ts";
+import type { CallTarget } from "./upstream/upstream.ts";
 import { EnvelopeReader, envelope, Handling } from "./wire/envelope.ts";
 import { statusOfFields } from "./wire/rpc-status.ts";
 
 const ourselves: Origin = { peer: { address: "", port: 0 }, secure: false };
 
 /** Makes calls to an upstream: messages in, the request's end, messages out. */
-export function callerOf(upstream: Upstream, context: RelayContext): ReflectionCall {
+export function callerOf(upstream: CallTarget, context: RelayContext): ReflectionCall {
   return (path, messages, limits) =>
     new Promise((resolve, reject) => {
       startTurn();
@@ -24,7 +24,7 @@ export function callerOf(upstream: Upstream, context: RelayContext): ReflectionC
       const call = new InboundCall(requestFields(upstream, path, limits), ourselves);
       const relay = new Relay(call, stream, { ...context, onCall: undefined });
       stream.listener = relay;
-      relay.start({ mode: "one-to-one", upstream });
+      relay.start({ upstream });
       messages.forEach((message, at) => {
         const bytes = envelope(0, message);
         stream.remoteEnded = at === messages.length - 1;
@@ -33,7 +33,7 @@ export function callerOf(upstream: Upstream, context: RelayContext): ReflectionC
     });
 }
 
-function requestFields(upstream: Upstream, path: string, { timeoutMs }: ReflectionLimits): Field[] {
+function requestFields(upstream: CallTarget, path: string, { timeoutMs }: ReflectionLimits): Field[] {
   return [
     new Field(":method", "POST"),
     new Field(":scheme", "http"),

@@ -3,6 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalHandlerFn } from "@connectrpc/connect/protocol";
 import { HttpRefusal, InboundCall, type Origin } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
+import { fanOutTarget } from "./fan-out/target.ts";
 import type { HttpStream, StreamListener } from "./http2/api.ts";
 import { type Field, valueOf } from "./http2/field.ts";
 import { startTurn } from "./http2/turn.ts";
@@ -20,7 +21,7 @@ import { ReflectedSchema } from "./schema/reflected.ts";
 import type { ReflectionCall } from "./schema/reflection.ts";
 import type { Schema } from "./schema/schema.ts";
 import { type Acceptor, createHandler } from "./universal/handler.ts";
-import type { Upstream } from "./upstream/upstream.ts";
+import type { CallTarget } from "./upstream/upstream.ts";
 import { parseStatus, statusOfHttp, statusOk } from "./wire/status.ts";
 
 export interface ProxyOptions {
@@ -69,11 +70,11 @@ export function createProxy({ director: first, onCall, log, routes, serveHttp }:
 
   function direct(call: InboundCall, relay: Relay): void {
     const destination = director(call);
-    if (!(destination instanceof Promise)) return go(relay, destination);
+    if (!(destination instanceof Promise)) return go(relay, { destination, call, context });
     destination
       .then((decided) => {
         startTurn(); // time has passed: the caller's deadline has less left
-        go(relay, decided);
+        go(relay, { destination: decided, call, context });
       })
       .catch(refuseWith(call, relay));
   }
@@ -158,8 +159,8 @@ function statusOfLocal(http: number | undefined): number {
 }
 
 /** Looks up the schema of an upstream; those by reflection are asked for once and kept as long as their upstream. */
-function schemasOf(caller: (upstream: Upstream) => ReflectionCall): (upstream: Upstream) => Schema | undefined {
-  const reflected = new WeakMap<Upstream, Schema>();
+function schemasOf(caller: (upstream: CallTarget) => ReflectionCall): (upstream: CallTarget) => Schema | undefined {
+  const reflected = new WeakMap<CallTarget, Schema>();
   return (upstream) => {
     if (upstream.schema !== "reflection") return upstream.schema;
     const known = reflected.get(upstream) ?? new ReflectedSchema(caller(upstream));
@@ -168,10 +169,20 @@ function schemasOf(caller: (upstream: Upstream) => ReflectionCall): (upstream: U
   };
 }
 
-function go(relay: Relay, destination: Destination): void {
+/** What the director has decided, and of which call. */
+interface Decided {
+  readonly destination: Destination;
+  readonly call: InboundCall;
+  readonly context: RelayContext;
+}
+
+/** One to many is one to something that stands for many. */
+function go(relay: Relay, { destination, call, context }: Decided): void {
   switch (destination.mode) {
     case "one-to-one":
       return relay.start(destination);
+    case "one-to-many":
+      return relay.start(fanOutTarget(destination, call, context));
     default:
       throw new TypeError(`director returned mode "${(destination as { mode: unknown }).mode}"`);
   }

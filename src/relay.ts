@@ -11,10 +11,10 @@ import { type Field, valueOf } from "./http2/field.ts";
 import type { CallRecord } from "./observe/call-record.ts";
 import { statusFields } from "./refuse.ts";
 import { RequestBody } from "./request-body.ts";
-import type { OneToOne } from "./route/director.ts";
-import type { UpstreamConnection } from "./upstream/connection.ts";
+import type { Rewrite } from "./route/director.ts";
 import type { Endpoint } from "./upstream/endpoint.ts";
-import type { CancelWait, Waiter } from "./upstream/waiter.ts";
+import type { CallTarget } from "./upstream/upstream.ts";
+import type { CallWaiter, CancelWait, Reached, StreamOpener } from "./upstream/waiter.ts";
 import { decodeMessage } from "./wire/message.ts";
 import { parseStatus } from "./wire/status.ts";
 
@@ -24,13 +24,22 @@ export interface RelayContext extends BridgeContext {
   readonly onCall: ((record: CallRecord) => void) | undefined;
 }
 
+/** Where a call is sent to: see `OneToOne`. */
+export interface RelayedTo {
+  readonly upstream: CallTarget;
+  /** No other will do. */
+  readonly endpoint?: Endpoint;
+  readonly rewrite?: Rewrite;
+  readonly timeoutMs?: number;
+}
+
 /** Tries of one call, where the upstream says that it did no work for it. */
 const maxAttempts = 3;
 
 /** Bytes that a caller may go on to send after its call is over, before it is told to stop. */
 const maxAfterEnd = 32 << 10;
 
-export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
+export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   /** The caller's stream, or the layer over it that makes it one of gRPC. */
   downstream: HttpStream;
   deadline = Number.POSITIVE_INFINITY;
@@ -42,7 +51,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
   readonly #body: RequestBody;
   /** Undefined where the call passes verbatim from gRPC to gRPC. */
   #bridge: Bridge | undefined;
-  #destination: OneToOne | undefined;
+  #destination: RelayedTo | undefined;
   #attempt: Attempt | undefined;
   #attempts = 0;
   #cancelWait: CancelWait | undefined;
@@ -64,7 +73,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
    *
    * @throws TypeError if the destination's rewrite can't be sent
    */
-  start(destination: OneToOne): void {
+  start(destination: RelayedTo): void {
     if (this.#over) return;
     checkRewrite(destination.rewrite);
     this.#destination = destination;
@@ -130,7 +139,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
 
   // --- the upstream's side
 
-  onConnection(connection: UpstreamConnection, endpoint: Endpoint): void {
+  onConnection(connection: StreamOpener, endpoint: Reached): void {
     this.#cancelWait = undefined;
     const body = this.#body;
     const bridge = this.#bridge;
@@ -209,8 +218,12 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     this.fail(Code.DeadlineExceeded, "deadline exceeded");
   }
 
-  #acquire(avoid: Endpoint | undefined): void {
-    this.#cancelWait = this.#destination!.upstream.acquire(this.#call, this, avoid);
+  #acquire(avoid: Reached | undefined): void {
+    const { upstream, endpoint } = this.#destination!;
+    this.#cancelWait =
+      endpoint === undefined
+        ? upstream.acquire(this.#call, this, avoid)
+        : endpoint.upstream.acquireAt(endpoint, this.#call, this);
   }
 
   #credit(bytes: number): void {

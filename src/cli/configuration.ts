@@ -12,8 +12,7 @@ import { type ServeCommand, UsageError } from "./args.ts";
 const defaultFile = "manifold.yaml";
 
 /** Ready to be built. */
-export interface Configuration extends Parts, Snapshot {
-  readonly config: Config;
+export interface Configuration extends Parts {
   readonly digest: Snapshot["digest"];
   /** What was read for it. */
   readonly contents: FileContents;

@@ -15,7 +15,9 @@ import type { EndpointOptions } from "../upstream/target.ts";
 import type { UpstreamTls } from "../upstream/transport.ts";
 import { createUpstream, type Upstream, type UpstreamOptions } from "../upstream/upstream.ts";
 import { codeOfName } from "../wire/status.ts";
+import { fanOutOptions, methodRewrite } from "./build-fan-out.ts";
 import { fingerprint, type Snapshot } from "./changes.ts";
+import type { IncludedRoute } from "./include.ts";
 import { http1Settings, http2Settings } from "./limits.ts";
 import { localRoutes, servicesOf } from "./local.ts";
 import { RetiredUpstreams } from "./retired.ts";
@@ -27,6 +29,8 @@ export interface Parts {
   /** Texts of PEM files. */
   readonly pem: ReadonlyMap<string, string>;
   readonly schemas: ReadonlyMap<string, Schema>;
+  /** Routes of other files: they come first. */
+  readonly included?: readonly IncludedRoute[];
   /** Services of our own beside the proxy. */
   readonly routes?: Routes | undefined;
   /** Digests of those files, to tell what has changed. Default: none, for a configuration that stays. */
@@ -132,7 +136,11 @@ interface Assembled {
   readonly director: Director;
 }
 
-function assemble({ config, pem, schemas, digest }: Parts, known: Assembled["upstreams"], log: Log): Assembled {
+function assemble(
+  { config, included = [], pem, schemas, digest }: Parts,
+  known: Assembled["upstreams"],
+  log: Log,
+): Assembled {
   const upstreams = new Map(
     Object.entries(config.upstreams ?? {}).map(([name, given]) => {
       const settings = fingerprint(given, digest ?? (() => undefined));
@@ -142,7 +150,12 @@ function assemble({ config, pem, schemas, digest }: Parts, known: Assembled["ups
       return [name, { upstream, settings }];
     }),
   );
-  return { upstreams, director: createRouteTable(config.routes.map((route) => routeOf(route, upstreams))) };
+  const named = new Map([...upstreams].map(([name, { upstream }]) => [name, upstream]));
+  const director = createRouteTable([
+    ...included.map(({ route, schema }) => routeOf(route, named, schema)),
+    ...(config.routes ?? []).map((route) => routeOf(route, named)),
+  ]);
+  return { upstreams, director };
 }
 
 function servingOf({ config, pem }: Parts): Serving {
@@ -214,17 +227,16 @@ function corsOptions({ origins, ...cors }: NonNullable<Listener["cors"]>): CorsO
   return { origins, ...given({ allowHeaders, exposeHeaders, credentials, maxAge }) };
 }
 
-function routeOf(config: RouteConfig, upstreams: Assembled["upstreams"]): Route {
+function routeOf(config: RouteConfig, upstreams: ReadonlyMap<string, Upstream>, schema?: Schema): Route {
   const match = { match: matchOf(config.match ?? {}) };
   if (config.refuse !== undefined) {
     const { code, message = "refused" } = config.refuse;
     return { ...match, refuse: { code: codeOfName(code)!, message } };
   }
-  return {
-    ...match,
-    to: upstreams.get(config.to!)!.upstream,
-    ...given({ rewrite: rewriteOf(config), timeoutMs: config.timeout }),
-  };
+  const changes = given({ rewrite: rewriteOf(config), timeoutMs: config.timeout });
+  if (config.fan_out === undefined) return { ...match, to: upstreams.get(config.to!)!, ...changes };
+  const rewrite = given({ ...changes.rewrite, ...methodRewrite(config.fan_out) });
+  return { ...match, ...changes, rewrite, fanOut: fanOutOptions(config.fan_out, upstreams, schema) };
 }
 
 function matchOf({ service, method, authority, headers }: NonNullable<RouteConfig["match"]>): Match {

@@ -1,10 +1,12 @@
 /** Changes: what is different between two configurations, in a few lines. */
 import { routeNames } from "./route-name.ts";
-import type { Config } from "./schema.ts";
+import type { Config, RouteConfig } from "./schema.ts";
 
 /** A configuration, and what was in the files that it names. */
 export interface Snapshot {
   readonly config: Config;
+  /** Routes of other files: they come first. */
+  readonly included?: readonly { readonly route: RouteConfig }[];
   /** Undefined for what is no file's path. */
   readonly digest: (path: string) => string | undefined;
 }
@@ -45,9 +47,11 @@ function expanded(value: unknown, digest: Snapshot["digest"]): unknown {
 
 type Named = ReadonlyMap<string, unknown>;
 
-function partsOf({ config, digest }: Snapshot): Record<"listener" | "upstream" | "route", Named> & { other: object } {
-  const { listeners = [], upstreams = {}, routes, ...other } = expanded(config, digest) as Config;
-  const names = routeNames(config.routes);
+function partsOf(snapshot: Snapshot): Record<"listener" | "upstream" | "route", Named> & { other: object } {
+  const { config, included = [], digest } = snapshot;
+  const { listeners = [], upstreams = {}, routes: own = [], ...other } = expanded(config, digest) as Config;
+  const routes = [...included.map(({ route }) => route), ...own];
+  const names = routeNames(routes);
   return {
     listener: new Map(listeners.map((listener) => [listener.address, listener])),
     upstream: new Map(Object.entries(upstreams)),

@@ -7,9 +7,11 @@ import { loadRoutes } from "../local/load.ts";
 import type { Routes } from "../local/routes.ts";
 import { schemaOfImage } from "../schema/image.ts";
 import type { Schema } from "../schema/schema.ts";
-import { crossProblems, isMap, type Part, partsOf, rawParts, warningsOf } from "./check.ts";
+import { crossProblems, isMap, type Part, type Parts, partsOf, rawParts, warningsOf } from "./check.ts";
+import { shapeProblems } from "./check-fan-out.ts";
+import { type IncludedRoute, type Includes, readIncludes } from "./include.ts";
 import { byPlace, ConfigError, formatProblems, type Problem } from "./problem.ts";
-import { type Config, config } from "./schema.ts";
+import { type Config, config, type RouteConfig } from "./schema.ts";
 import { type Path, parseSource, type Source } from "./source.ts";
 import { schemaProblems } from "./validate.ts";
 
@@ -20,6 +22,8 @@ export interface Loaded {
   readonly pem: ReadonlyMap<string, string>;
   /** What the images describe, by their paths in the same way. */
   readonly schemas: ReadonlyMap<string, Schema>;
+  /** Routes of the files that it includes. */
+  readonly included: readonly IncludedRoute[];
   /** What the module exports; undefined where there is none. */
   readonly routes: Routes | undefined;
   /** What is no fault, but hardly meant; "" where there is nothing. Ready to print. */
@@ -55,11 +59,33 @@ export async function loadConfig(file: string, read: ReadFile = fromDisk): Promi
     }),
     ...readImages(source, readBeside, schemas),
   ];
+  const includes = readIncludes(source, readBeside, whyUnread);
+  problems.push(...includes.problems);
+  const schemaOf = schemasByUpstream(parts, schemas);
+  problems.push(...parts.routes.flatMap((part) => shapeProblems(source, part, schemaOf)));
   const module = await importModule(source, file, readBeside);
   problems.push(...module.problems);
   if (problems.length > 0) throw new ConfigError(problems.sort(byPlace), source.text);
-  const warnings = formatProblems(warningsOf(source, parts).sort(byPlace), source.text);
-  return { config: config.parse(source.value), pem, schemas, routes: module.routes, warnings };
+  const warnings = formatProblems(warningsOf(source, parts, routesOf(includes)).sort(byPlace), source.text);
+  return {
+    config: config.parse(source.value),
+    included: includes.routes,
+    pem,
+    schemas,
+    routes: module.routes,
+    warnings,
+  };
+}
+
+function routesOf({ routes }: Includes): RouteConfig[] {
+  return routes.map(({ route }) => route);
+}
+
+function schemasByUpstream({ upstreams }: Parts, schemas: ReadonlyMap<string, Schema>) {
+  return (name: string): Schema | undefined => {
+    const schema = upstreams.find(({ path }) => path[1] === name)?.value.schema;
+    return typeof schema === "object" ? schemas.get(schema.image) : undefined;
+  };
 }
 
 /**

@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Protocol } from "../call.ts";
 import { logLevels } from "../observe/log.ts";
 import { errorNames } from "../wire/status.ts";
+import { fanOut, include } from "./fan-out-schema.ts";
 import { listenerLimits, upstreamLimits } from "./limits.ts";
 import * as scalar from "./scalar.ts";
 
@@ -182,6 +183,7 @@ export const route = z
     name: z.string().min(1).optional().describe("What metrics and logs call it. Default: what it matches."),
     match: match.optional(),
     to: z.string().min(1).optional().describe("Name of the upstream that gets the call."),
+    fan_out: fanOut.optional(),
     refuse: refuse.optional(),
     rewrite: rewrite.optional(),
     add_headers: z
@@ -193,8 +195,8 @@ export const route = z
       .optional()
       .describe("Time for the whole call, at most; a shorter deadline of the caller's counts."),
   })
-  .meta({ oneOf: [{ required: ["to"] }, { required: ["refuse"] }] }) // for editors; check.ts reports it better than zod
-  .describe("One rule of where calls go: to an upstream, or refused.");
+  .meta({ oneOf: [{ required: ["to"] }, { required: ["fan_out"] }, { required: ["refuse"] }] }) // for editors; check.ts reports it better than zod
+  .describe("One rule of where calls go: to an upstream, to many endpoints at once, or refused.");
 
 export const config = z
   .strictObject({
@@ -204,7 +206,16 @@ export const config = z
       .optional()
       .describe("Ports to listen on. Default: 127.0.0.1:8080 in cleartext."),
     upstreams: z.record(z.string().min(1), upstream).optional().describe("Groups of endpoints, by name."),
-    routes: z.array(route).min(1).describe("Where calls go. The first that matches wins; no match is unimplemented."),
+    include: z
+      .array(include)
+      .min(1)
+      .optional()
+      .describe("Routes of fan-outs that protoc-gen-manifold has written. They come before those of this file."),
+    routes: z
+      .array(route)
+      .min(1)
+      .optional()
+      .describe("Where calls go. The first that matches wins; no match is unimplemented."),
     module: path
       .optional()
       .describe("JavaScript file that exports routes(router): services of its own, which win over the routes."),
@@ -234,5 +245,10 @@ export type Listener = z.output<typeof listener>;
 export type UpstreamConfig = z.output<typeof upstream>;
 export type Match = z.output<typeof match>;
 export type RouteConfig = z.output<typeof route>;
+/** A file of routes that a configuration includes. */
+export const included = z
+  .strictObject({ routes: z.array(route).min(1).describe("Where calls go. The first that matches wins.") })
+  .describe("Routes for a configuration of Manifold.");
+
 /** The file as it is read: durations in milliseconds, sizes in bytes, header names in lower case. */
 export type Config = z.output<typeof config>;

@@ -3,10 +3,11 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Call } from "../call.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { Destination, Director, Rewrite } from "./director.ts";
+import { type FanOutRoute, fanOutOutcome } from "./fan-out-route.ts";
 import { type CompiledMatch, compileMatch, type Match } from "./match.ts";
 
-/** One rule: calls that match go to an upstream, or are refused. */
-export type Route = ForwardRoute | RefuseRoute;
+/** One rule: calls that match go to an upstream or to many endpoints, or are refused. */
+export type Route = ForwardRoute | FanOutRoute | RefuseRoute;
 
 export interface ForwardRoute {
   /** Default: every call. */
@@ -38,7 +39,7 @@ export function createRouteTable(routes: readonly Route[]): Director {
       byPath.set(call.path, candidates);
     }
     for (const { match, outcome } of candidates) {
-      if (match.matchesCall === undefined || match.matchesCall(call)) return outcome();
+      if (match.matchesCall === undefined || match.matchesCall(call)) return outcome(call);
     }
     throw new ConnectError(`no route for ${call.service}/${call.method}`, Code.Unimplemented);
   };
@@ -49,7 +50,7 @@ const maxPaths = 1_024;
 
 interface Rule {
   readonly match: CompiledMatch;
-  readonly outcome: () => Destination;
+  readonly outcome: (call: Call) => Destination | Promise<Destination>;
 }
 
 function compileRoute(route: Route, index: number): Rule {
@@ -61,7 +62,8 @@ function compileRoute(route: Route, index: number): Rule {
 }
 
 /** A destination is made once for each route, not for each call. */
-function outcomeOf(route: Route): () => Destination {
+function outcomeOf(route: Route): Rule["outcome"] {
+  if ("fanOut" in route) return fanOutOutcome(route);
   if ("refuse" in route) {
     const { code, message } = route.refuse;
     return () => {

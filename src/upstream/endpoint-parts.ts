@@ -2,6 +2,7 @@
 import type { Log } from "../observe/log.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Dial, DialOptions } from "./transport.ts";
+import type { Upstream } from "./upstream.ts";
 import type { Pending } from "./waiter.ts";
 
 /** Limits of one endpoint. */
@@ -32,7 +33,7 @@ export interface EndpointParts {
   readonly roomOfNew: number;
   readonly dial: Dial;
   readonly dialOptions: DialOptions;
-  readonly owner: EndpointOwner;
+  readonly owner: EndpointOwner & Upstream;
   /** Name of the upstream, for the log. */
   readonly upstream: string;
   readonly log: Log | undefined;

@@ -4,6 +4,7 @@ import { Backoff } from "./backoff.ts";
 import type { UpstreamConnection } from "./connection.ts";
 import type { EndpointParts } from "./endpoint-parts.ts";
 import type { DialListener } from "./transport.ts";
+import type { Upstream } from "./upstream.ts";
 import type { Pending } from "./waiter.ts";
 
 /** `idle`: no connection, and none was refused. `failing`: the last attempt to connect failed. */
@@ -62,6 +63,11 @@ export class Endpoint {
 
   get connecting(): boolean {
     return this.#dials.size > 0;
+  }
+
+  /** The group that it is one of. */
+  get upstream(): Upstream {
+    return this.#parts.owner;
   }
 
   /** Calls in flight here. */

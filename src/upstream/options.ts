@@ -8,6 +8,7 @@ import { Endpoint } from "./endpoint.ts";
 import type { EndpointOwner } from "./endpoint-parts.ts";
 import { type EndpointOptions, hostPort, parseTarget, type Target } from "./target.ts";
 import { createTlsContext, type Dial, type UpstreamTls } from "./transport.ts";
+import type { Upstream } from "./upstream.ts";
 
 export interface UpstreamOptions {
   /** What logs call it. */
@@ -69,7 +70,11 @@ export function checkOptions(options: UpstreamOptions): CheckedOptions {
 }
 
 /** Makes the endpoints of an upstream, which differ in name and address only. */
-export function endpointFactory({ options, limits, tlsContext }: CheckedOptions, dial: Dial, owner: EndpointOwner) {
+export function endpointFactory(
+  { options, limits, tlsContext }: CheckedOptions,
+  dial: Dial,
+  owner: EndpointOwner & Upstream,
+) {
   const { tls, http2, log } = options;
   return (target: Target, addresses: readonly string[]): Endpoint => {
     const { port, secure } = target;

@@ -9,19 +9,18 @@ import { EndpointSet } from "./endpoint-set.ts";
 import { dialHttp1 } from "./http1-transport.ts";
 import { checkOptions, endpointFactory, type UpstreamOptions } from "./options.ts";
 import { type Dial, dial } from "./transport.ts";
-import { type CancelWait, type Pending, unavailable, type Waiter } from "./waiter.ts";
+import { type CallWaiter, type CancelWait, type Pending, type Reached, unavailable, type Waiter } from "./waiter.ts";
 
 export type { UpstreamOptions } from "./options.ts";
 
-export interface Upstream {
+/** Where a relay sends a call to: an upstream, or what looks like one. */
+export interface CallTarget {
   readonly name: string;
   /** What its endpoints speak, at least one. */
   readonly protocols: readonly Protocol[];
   /** Codecs that its handlers read. */
   readonly codecs: readonly string[];
   readonly schema: Schema | "reflection" | undefined;
-  /** The HTTP version that they are spoken to in. */
-  readonly http: "2" | "1.1";
   /** All of them, whatever their state; names that were never resolved have none yet. */
   readonly endpoints: readonly Endpoint[];
   /**
@@ -31,7 +30,17 @@ export interface Upstream {
    * @param avoid an endpoint that has just turned this call away; taken only if there is no other
    * @returns what takes the waiter out again, or undefined if it has already been told
    */
-  acquire(call: Call, waiter: Waiter, avoid?: Endpoint): CancelWait | undefined;
+  acquire(call: Call, waiter: CallWaiter, avoid?: Reached): CancelWait | undefined;
+}
+
+export interface Upstream extends CallTarget {
+  acquire(call: Call, waiter: Waiter, avoid?: Reached): CancelWait | undefined;
+  /** The HTTP version that they are spoken to in. */
+  readonly http: "2" | "1.1";
+  /** The same for one of its endpoints: no other takes its place. */
+  acquireAt(endpoint: Endpoint, call: Call, waiter: Waiter): CancelWait | undefined;
+  /** Undefined once `endpoints` is what there is; before the first answer of a resolver, what waits for it. Never rejects. */
+  resolved(): Promise<void> | undefined;
   /** Takes no more calls; streams that are open may end. */
   close(): void;
 }
@@ -70,6 +79,8 @@ class EndpointGroup implements Upstream, EndpointOwner {
   readonly #due = new Set<Endpoint>();
   /** Calls that wait for the first answer of a resolver. */
   readonly #parked = new Set<Pending>();
+  /** Those who wait for the same and make no call. */
+  readonly #awaiting: (() => void)[] = [];
   /** The next call finds something to do first: endpoints are due, or names aren't being watched. */
   #chores = false;
   #closed = false;
@@ -99,17 +110,33 @@ class EndpointGroup implements Upstream, EndpointOwner {
   }
 
   // The path of nearly every call: no promise, no closure, nothing allocated.
-  acquire(call: Call, waiter: Waiter, avoid?: Endpoint): CancelWait | undefined {
+  acquire(call: Call, waiter: Waiter, avoid?: Reached): CancelWait | undefined {
     this.#set.markUsed();
     if (this.#chores) this.#doChores();
     const ready = this.#ready;
-    if (ready.length === 0) return this.#wait(call, waiter, avoid, undefined);
+    if (ready.length === 0) return this.#wait({ call, waiter, avoid });
     const endpoint = ready[this.#balance.pick(ready, call)]!;
-    if (endpoint === avoid) return this.#wait(call, waiter, avoid, undefined);
+    if (endpoint === avoid) return this.#wait({ call, waiter, avoid });
     const connection = endpoint.connection();
-    if (connection === undefined) return this.#wait(call, waiter, avoid, endpoint);
+    if (connection === undefined) return this.#wait({ call, waiter, avoid, chosen: endpoint });
     waiter.onConnection(connection, endpoint);
     return undefined;
+  }
+
+  acquireAt(endpoint: Endpoint, call: Call, waiter: Waiter): CancelWait | undefined {
+    this.#set.markUsed();
+    if (this.#chores) this.#doChores();
+    const connection = endpoint.connection();
+    if (connection === undefined) return this.#wait({ call, waiter, only: endpoint });
+    waiter.onConnection(connection, endpoint);
+    return undefined;
+  }
+
+  resolved(): Promise<void> | undefined {
+    this.#set.markUsed();
+    if (this.#chores) this.#doChores();
+    if (this.#set.endpoints.length > 0 || !this.#set.resolving) return undefined;
+    return new Promise((resolve) => this.#awaiting.push(resolve));
   }
 
   close(): void {
@@ -151,11 +178,12 @@ class EndpointGroup implements Upstream, EndpointOwner {
     if (this.#set.dormant) this.#chores = true;
     const parked = [...this.#parked];
     this.#parked.clear();
+    for (const resolve of this.#awaiting.splice(0)) resolve();
     for (const pending of parked) if (!pending.done) this.#place(pending, this.#choose(pending), undefined);
   }
 
-  #wait(call: Call, waiter: Waiter, avoid: Endpoint | undefined, chosen: Endpoint | undefined): CancelWait | undefined {
-    const pending: Pending = { call, waiter, avoid, tried: [], endpoint: undefined, done: false };
+  #wait({ call, waiter, avoid, only, chosen }: Wanted): CancelWait | undefined {
+    const pending: Pending = { call, waiter, avoid, only, tried: [], endpoint: undefined, done: false };
     this.#place(pending, chosen ?? this.#choose(pending), undefined);
     if (pending.done) return undefined;
     return () => {
@@ -199,7 +227,8 @@ class EndpointGroup implements Upstream, EndpointOwner {
    */
   #choose(pending: Pending): Endpoint | undefined {
     if (this.#closed) return undefined;
-    const { call, avoid, tried } = pending;
+    const { call, avoid, only, tried } = pending;
+    if (only !== undefined) return tried.length === 0 && only.state !== "closed" ? only : undefined;
     const left = this.#set.endpoints.filter((endpoint) => endpoint.state !== "closed" && !tried.includes(endpoint));
     const well = left.filter((endpoint) => endpoint.available);
     const others = well.filter((endpoint) => endpoint !== avoid);
@@ -208,6 +237,16 @@ class EndpointGroup implements Upstream, EndpointOwner {
     const among = [others, well, worthIt, first ? left : []].find((some) => some.length > 0);
     return among?.[this.#balance.pick(among, call)];
   }
+}
+
+/** What a call wants that found no room at once. */
+interface Wanted {
+  readonly call: Call;
+  readonly waiter: Waiter;
+  readonly avoid?: Reached | undefined;
+  readonly only?: Endpoint;
+  /** Where the balance would have it go. */
+  readonly chosen?: Endpoint;
 }
 
 function refuse(pending: Pending, reason: string, cause: Error | undefined): void {

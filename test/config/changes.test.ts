@@ -102,7 +102,7 @@ describe("routeNames()", () => {
       {},
       {},
     ].map((route) => ({ ...route, to: "users" }));
-    expect(routeNames(parse({ ...base, routes }).routes)).toEqual([
+    expect(routeNames(parse({ ...base, routes }).routes!)).toEqual([
       "users",
       "a.S/Get",
       "a.* x-to",

@@ -59,6 +59,8 @@ export class MemoryProxy {
       http: "2",
       endpoints: [],
       acquire: (_call, waiter) => this.#acquire(waiter),
+      acquireAt: (_endpoint, _call, waiter) => this.#acquire(waiter),
+      resolved: () => undefined,
       close() {},
     };
     this.#proxy = createProxy({
