@@ -19,7 +19,7 @@ export { schemaOfImage } from "./schema/image.ts";
 export type { MethodSchema, Schema } from "./schema/schema.ts";
 export type { CorsOptions } from "./serve/cors.ts";
 export type { BoundAddress, ListenerOptions, ListenerTls } from "./serve/listener.ts";
-export { type ServeOptions, type Server, serve } from "./serve/serve.ts";
+export { type ListenerState, type ServeOptions, type Server, serve } from "./serve/serve.ts";
 export { createHandler, type HandlerOptions, peerKey } from "./universal/handler.ts";
 export { createProxyTransport, type ProxyTransportOptions } from "./universal/transport.ts";
 export type { Balance } from "./upstream/balance.ts";

@@ -54,12 +54,19 @@ export interface Proxy {
   accept(request: InboundRequest): StreamListener;
   /** For listeners: what came was no request, and they have answered it with this status. */
   noteUnreadable(origin: Origin, status: number, message: string): void;
+  /**
+   * Changes what decides about calls that come from now on; those there are go on as it was decided for them.
+   *
+   * @throws TypeError if two local services have one path; then nothing has changed
+   */
+  update(options: Pick<ProxyOptions, "director" | "routes">): void;
 }
 
 /** Creates a proxy. It holds no sockets: `serve` gives it listeners, and upstreams dial for themselves. */
-export function createProxy({ director, onCall, onHttpRefusal, log, routes, serveHttp }: ProxyOptions): Proxy {
+export function createProxy({ director: first, onCall, onHttpRefusal, log, routes, serveHttp }: ProxyOptions): Proxy {
   const noteRefusal = onHttpRefusal && contained(onHttpRefusal, { log, what: "onHttpRefusal" });
-  const local = routes && createLocalRoutes(routes);
+  let director = first;
+  let local = routes && createLocalRoutes(routes);
   const context: RelayContext = {
     deadlines: new Deadlines(),
     kinds: new MethodKinds(),
@@ -129,6 +136,10 @@ export function createProxy({ director, onCall, onHttpRefusal, log, routes, serv
     handler: createHandler(proxy),
     noteUnreadable({ peer }, httpStatus, message) {
       noteRefusal?.({ peer, httpStatus, message });
+    },
+    update(next) {
+      local = next.routes && createLocalRoutes(next.routes);
+      director = next.director;
     },
   };
 }

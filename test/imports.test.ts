@@ -24,6 +24,7 @@ const ranks: Record<string, number> = {
   upstream: 4,
   route: 5, // a rule names the upstream that calls go to
   local: 5,
+  services: 6,
   steps: 6,
   retry: 7, // as fan-out
   "fan-out": 7, // looks like an upstream to a relay, and makes a relay for each leg
@@ -45,7 +46,7 @@ const nodeAllowed = [
   /^cli\//,
   /^compress\//,
   /^upstream\/(transport|discovery)\.ts$/,
-  /^config\/load\.ts$/,
+  /^config\/(load|files)\.ts$/,
 ];
 
 /** Parts that could be packages of their own, and the packages they may use. */

@@ -1,5 +1,5 @@
 /** Reads a configuration file, and the files that it names, and reports all that is wrong with them at once. */
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -151,15 +151,16 @@ async function importModule(source: Source, file: string, read: ReadFile): Promi
   const path = isMap(source.value) ? source.value.module : undefined;
   if (typeof path !== "string" || path === "") return { routes: undefined, problems: [] };
   const problem = (message: string) => ({ routes: undefined, problems: [source.problem(["module"], message)] });
+  let version: string;
   try {
-    read(path);
+    version = versionOf(resolve(file, "..", path), read(path));
   } catch (error) {
     return problem(`${whyUnread(error)}: ${path}`);
   }
   let routes: Routes;
   try {
     const specifier = /^(\.{0,2}\/|file:)/.test(path) ? path : `./${path}`;
-    routes = await loadRoutes(specifier, pathToFileURL(resolve(file)).href);
+    routes = await loadRoutes(specifier, pathToFileURL(resolve(file)).href, version);
   } catch (error) {
     return problem((error as Error).message);
   }
@@ -168,6 +169,17 @@ async function importModule(source: Source, file: string, read: ReadFile): Promi
   } catch (error) {
     return problem(`the services of ${path} can't be registered: ${error instanceof Error ? error.message : error}`);
   }
+}
+
+/** Digests of modules as they were when first imported. */
+const firstDigests = new Map<string, string>();
+
+/** A runtime imports a module once for each URL: where it has other content now, a query makes it another. */
+function versionOf(path: string, bytes: Uint8Array): string {
+  const digest = createHash("sha256").update(bytes).digest("hex").slice(0, 16);
+  const first = firstDigests.get(path) ?? digest;
+  firstDigests.set(path, first);
+  return digest === first ? "" : `?version=${digest}`;
 }
 
 /** Reads every PEM file and looks whether it holds what it should: a bad one is found here and not at the first call. */

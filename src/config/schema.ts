@@ -206,6 +206,7 @@ const retry = z
 
 export const route = z
   .strictObject({
+    name: z.string().min(1).optional().describe("What metrics and logs call it. Default: what it matches."),
     match: match.optional(),
     to: z.string().min(1).optional().describe("Name of the upstream that gets the call."),
     fan_out: fanOut.optional(),
@@ -250,6 +251,17 @@ export const config = z
       .optional()
       .describe("One line for each call. Default auto: pretty on a terminal, JSON lines otherwise."),
     log_level: z.enum(logLevels).optional().describe("What else is logged. Default info."),
+    health_service: z
+      .boolean()
+      .optional()
+      .describe(
+        "Answers grpc.health.v1 for Manifold itself; it wins over the routes. Default false: such calls go where others go.",
+      ),
+    drain_delay: scalar.duration
+      .optional()
+      .describe(
+        "Time after SIGTERM or SIGINT in which calls are still taken, while the health service says NOT_SERVING. Default 0s.",
+      ),
     drain_timeout: scalar.duration
       .optional()
       .describe("Time that calls have to finish after SIGTERM or SIGINT. Default 30s."),
