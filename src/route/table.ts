@@ -4,6 +4,7 @@ import type { Call } from "../call.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { Destination, Director, Rewrite } from "./director.ts";
 import { type CompiledMatch, compileMatch, type Match } from "./match.ts";
+import { splitByWeight, type WeightedUpstream } from "./split.ts";
 
 /** One rule: calls that match go to an upstream, or are refused. */
 export type Route = ForwardRoute | RefuseRoute;
@@ -11,7 +12,8 @@ export type Route = ForwardRoute | RefuseRoute;
 export interface ForwardRoute {
   /** Default: every call. */
   readonly match?: Match;
-  readonly to: Upstream;
+  /** Or several, each with a share of the calls by its weight. */
+  readonly to: Upstream | readonly WeightedUpstream[];
   readonly rewrite?: Rewrite;
   /** Milliseconds, at most; the caller's own deadline counts where it is shorter. */
   readonly timeoutMs?: number;
@@ -25,7 +27,7 @@ export interface RefuseRoute {
 /**
  * Makes a director of routes. A call that none matches is answered `unimplemented`.
  *
- * @throws TypeError naming the pattern and the number of the route, if one can't be understood
+ * @throws TypeError naming the pattern or the weight, and the number of the route, if one can't be understood
  */
 export function createRouteTable(routes: readonly Route[]): Director {
   const rules = routes.map(compileRoute);
@@ -68,14 +70,27 @@ function outcomeOf(route: Route): () => Destination {
       throw new ConnectError(message, code);
     };
   }
-  const { to, rewrite, timeoutMs } = route;
-  const destination: Destination = {
+  const { to } = route;
+  if (!isSplit(to)) {
+    const destination = destinationOf(route, to);
+    return () => destination;
+  }
+  const destinations = to.map(({ upstream }) => destinationOf(route, upstream));
+  const draw = splitByWeight(to);
+  return () => destinations[draw()]!;
+}
+
+function isSplit(to: ForwardRoute["to"]): to is readonly WeightedUpstream[] {
+  return Array.isArray(to);
+}
+
+function destinationOf({ rewrite, timeoutMs }: ForwardRoute, upstream: Upstream): Destination {
+  return {
     mode: "one-to-one",
-    upstream: to,
+    upstream,
     ...(rewrite === undefined ? {} : { rewrite }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   };
-  return () => destination;
 }
 
 /** The rules that a path can meet, up to the first that asks for nothing else. */
