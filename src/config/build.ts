@@ -6,7 +6,7 @@ import type { ServeHttp } from "../plain-http.ts";
 import { createProxy, type Proxy } from "../proxy.ts";
 import type { Rewrite } from "../route/director.ts";
 import type { HeaderMatch, Match } from "../route/match.ts";
-import { createRouteTable, type Route } from "../route/table.ts";
+import { createRouteTable, type ForwardRoute, type Route } from "../route/table.ts";
 import type { Schema } from "../schema/schema.ts";
 import type { CorsOptions } from "../serve/cors.ts";
 import type { ListenerOptions, ListenerTls } from "../serve/listener.ts";
@@ -14,8 +14,10 @@ import type { EndpointOptions } from "../upstream/target.ts";
 import type { UpstreamTls } from "../upstream/transport.ts";
 import { createUpstream, type Upstream, type UpstreamOptions } from "../upstream/upstream.ts";
 import { codeOfName } from "../wire/status.ts";
+import { given } from "./given.ts";
 import { http1Settings, http2Settings } from "./limits.ts";
 import type { Config, Listener, RouteConfig, UpstreamConfig } from "./schema.ts";
+import { breakerLimits, endpointTraffic, trafficOptions } from "./traffic.ts";
 
 /** A configuration, and what is in the files that it names, by their paths in it. */
 export interface Parts {
@@ -70,6 +72,8 @@ function upstreamOptions(
   return {
     endpoints: config.endpoints.map(endpointOptions),
     http2: http2Settings(config.limits),
+    limits: breakerLimits(config.limits),
+    ...trafficOptions(config),
     ...given({
       protocols: config.protocols,
       http: config.http,
@@ -85,7 +89,8 @@ function upstreamOptions(
 
 function endpointOptions(endpoint: UpstreamConfig["endpoints"][number]): EndpointOptions {
   if (typeof endpoint === "string") return endpoint;
-  return { url: endpoint.url, ...given({ name: endpoint.name, serverName: endpoint.server_name }) };
+  const { url, name, server_name: serverName } = endpoint;
+  return { url, ...given({ name, serverName }), ...endpointTraffic(endpoint) };
 }
 
 function upstreamTls(tls: NonNullable<UpstreamConfig["tls"]>, pem: Parts["pem"]): UpstreamTls {
@@ -121,9 +126,14 @@ function routeOf(config: RouteConfig, upstreams: ReadonlyMap<string, Upstream>):
   }
   return {
     ...match,
-    to: upstreams.get(config.to!)!,
+    to: targetOf(config.to!, upstreams),
     ...given({ rewrite: rewriteOf(config), timeoutMs: config.timeout }),
   };
+}
+
+function targetOf(to: NonNullable<RouteConfig["to"]>, upstreams: ReadonlyMap<string, Upstream>): ForwardRoute["to"] {
+  if (typeof to === "string") return upstreams.get(to)!;
+  return to.map(({ upstream, weight }) => ({ upstream: upstreams.get(upstream)!, weight }));
 }
 
 function matchOf({ service, method, authority, headers }: NonNullable<RouteConfig["match"]>): Match {
@@ -143,10 +153,4 @@ function rewriteOf(config: RouteConfig): Rewrite | undefined {
     [values].flat().map((value) => [name, value] as const),
   );
   return given({ ...rewrite, addHeaders, removeHeaders });
-}
-
-/** Without the keys that the file doesn't give, so that defaults hold. */
-function given<T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
-  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries) as { [Key in keyof T]?: Exclude<T[Key], undefined> };
 }

@@ -1,11 +1,11 @@
 /** What a schema can't say of a configuration: that its parts fit together. Works on each part that is sound by itself. */
 import type { z } from "zod";
 import { parseTarget } from "../upstream/target.ts";
+import { targetProblems, targetsOf, trafficProblems } from "./check-traffic.ts";
 import type { Problem } from "./problem.ts";
 import { kindOf } from "./scalar.ts";
 import { type Listener, listener, type RouteConfig, route, type UpstreamConfig, upstream } from "./schema.ts";
 import type { Path, Source } from "./source.ts";
-import { suggestion } from "./suggest.ts";
 
 /** A part of the file with its place. */
 export interface Part<T> {
@@ -81,7 +81,7 @@ function repeated<T>(items: readonly T[], keyOf: (item: T) => string): T[] {
 }
 
 function upstreamProblems(source: Source, part: Part<UpstreamConfig>): Problem[] {
-  return [...protocolProblems(source, part), ...endpointProblems(source, part)];
+  return [...protocolProblems(source, part), ...endpointProblems(source, part), ...trafficProblems(source, part)];
 }
 
 function protocolProblems(source: Source, { path, value }: Part<UpstreamConfig>): Problem[] {
@@ -155,13 +155,7 @@ function routeProblems(source: Source, { path, value }: Part<unknown>): Problem[
   const match = isMap(value.match) ? value.match : {};
   problems.push(...repeatedHeaders(source, { path: [...path, "add_headers"], value: value.add_headers }));
   problems.push(...headerMatchProblems(source, { path: [...path, "match", "headers"], value: match.headers }));
-  if (typeof value.to === "string" && value.to !== "") {
-    const names = rawParts(source, "upstreams").map((upstream) => String(upstream.path[1]));
-    if (!names.includes(value.to)) {
-      const hint = names.length === 0 ? "the file has no upstreams" : suggestion(value.to, names);
-      problems.push(source.problem([...path, "to"], `unknown upstream "${value.to}"`, { hint }));
-    }
-  }
+  problems.push(...targetProblems(source, { path, value }));
   return problems;
 }
 
@@ -185,7 +179,7 @@ function headerMatchProblems(source: Source, { path, value }: Part<unknown>): Pr
 
 /** What is no fault, but hardly meant. */
 export function warningsOf(source: Source, parts: Parts): Problem[] {
-  const used = new Set(parts.routes.map(({ value }) => value.to));
+  const used = new Set(parts.routes.flatMap(targetsOf).map(({ value }) => value));
   const unused = parts.upstreams.filter(({ path }) => !used.has(String(path[1])));
   const all = parts.routes.findIndex(({ value }) => matchesAll(value));
   const unreached = all === -1 ? [] : parts.routes.slice(all + 1);
