@@ -95,9 +95,21 @@ function manifold(name: string, command: (root: string) => string, script: strin
       const port = await freePort();
       const [first, ...rest] = script.slice(0, -1);
       const args = [...(first === undefined ? [] : [first, ...rest]), join(root, script.at(-1)!)];
-      args.push("--listen", `127.0.0.1:${port}`, "--to", `http://127.0.0.1:${backendPort}`, "--access-log", "off");
+      const config = join(cache, `${name}.json`);
+      writeFileSync(config, JSON.stringify(manifoldConfig(port, backendPort)));
+      args.push("--config", config, "--access-log", "off");
       return start({ name, command: command(root), args, port, cacheDir: cache, env: { NO_COLOR: "1" } });
     },
+  };
+}
+
+/** All at its defaults but the limits on the number of calls, as Envoy's. */
+function manifoldConfig(port: number, backendPort: number): object {
+  const limits = { requests: 1_000_000, pending: 1_000_000, connections: 1_000_000 };
+  return {
+    listeners: [{ address: `127.0.0.1:${port}` }],
+    upstreams: { backend: { endpoints: [`http://127.0.0.1:${backendPort}`], limits } },
+    routes: [{ to: "backend" }],
   };
 }
 

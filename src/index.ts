@@ -22,8 +22,13 @@ export type { BoundAddress, ListenerOptions, ListenerTls } from "./serve/listene
 export { type ListenerState, type ServeOptions, type Server, serve } from "./serve/serve.ts";
 export { createHandler, type HandlerOptions, peerKey } from "./universal/handler.ts";
 export { createProxyTransport, type ProxyTransportOptions } from "./universal/transport.ts";
-export type { Balance } from "./upstream/balance.ts";
-export { roundRobin } from "./upstream/balance.ts";
-export type { Endpoint } from "./upstream/endpoint.ts";
+export type { Balance, Candidate, HashKey, Selection } from "./upstream/balance.ts";
+export { leastRequest, pickFirst, ringHash, roundRobin } from "./upstream/balance.ts";
+export type { BreakerLimits, UpstreamStats } from "./upstream/breaker.ts";
+export type { HealthOptions } from "./upstream/check/options.ts";
+export type { Endpoint, EndpointState } from "./upstream/endpoint.ts";
+export type { EndpointStats } from "./upstream/endpoint-parts.ts";
+export type { OutlierSettings } from "./upstream/outlier.ts";
+export type { SubsetOptions } from "./upstream/subsets.ts";
 export type { EndpointOptions } from "./upstream/target.ts";
 export { createUpstream, type Upstream, type UpstreamOptions } from "./upstream/upstream.ts";

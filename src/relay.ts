@@ -222,6 +222,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   /** What waits for the caller's window is dropped: it would hold back the status for which the caller waits. */
   onDeadline(): void {
     this.deadline = Number.POSITIVE_INFINITY;
+    this.#attempt?.expire();
     if (this.#bridge?.verbatim !== true) this.downstream.dropQueue(); // there the status has to come behind it
     this.fail(Code.DeadlineExceeded, "deadline exceeded");
   }

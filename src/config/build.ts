@@ -7,7 +7,7 @@ import { createProxy, type Proxy } from "../proxy.ts";
 import type { Director, Rewrite } from "../route/director.ts";
 import type { HeaderMatch, Match } from "../route/match.ts";
 import type { RetryPolicy } from "../route/retry-policy.ts";
-import { createRouteTable, type Route } from "../route/table.ts";
+import { createRouteTable, type ForwardRoute, type Route } from "../route/table.ts";
 import type { Schema } from "../schema/schema.ts";
 import type { CorsOptions } from "../serve/cors.ts";
 import type { ListenerOptions, ListenerTls } from "../serve/listener.ts";
@@ -18,11 +18,13 @@ import { createUpstream, type Upstream, type UpstreamOptions } from "../upstream
 import { codeOfName } from "../wire/status.ts";
 import { fanOutOptions, methodRewrite } from "./build-fan-out.ts";
 import { fingerprint, type Snapshot } from "./changes.ts";
+import { given } from "./given.ts";
 import type { IncludedRoute } from "./include.ts";
 import { http1Settings, http2Settings } from "./limits.ts";
 import { localRoutes, servicesOf } from "./local.ts";
 import { RetiredUpstreams } from "./retired.ts";
 import type { Config, Listener, RetryConfig, RouteConfig, UpstreamConfig } from "./schema.ts";
+import { breakerLimits, endpointTraffic, trafficOptions } from "./traffic.ts";
 
 /** A configuration, and what is in the files that it names, by their paths in it. */
 export interface Parts {
@@ -186,6 +188,8 @@ function upstreamOptions(
   return {
     endpoints: config.endpoints.map(endpointOptions),
     http2: http2Settings(config.limits),
+    limits: breakerLimits(config.limits),
+    ...trafficOptions(config),
     ...given({
       protocols: config.protocols,
       http: config.http,
@@ -201,7 +205,8 @@ function upstreamOptions(
 
 function endpointOptions(endpoint: UpstreamConfig["endpoints"][number]): EndpointOptions {
   if (typeof endpoint === "string") return endpoint;
-  return { url: endpoint.url, ...given({ name: endpoint.name, serverName: endpoint.server_name }) };
+  const { url, name, server_name: serverName } = endpoint;
+  return { url, ...given({ name, serverName }), ...endpointTraffic(endpoint) };
 }
 
 function upstreamTls(tls: NonNullable<UpstreamConfig["tls"]>, pem: Parts["pem"]): UpstreamTls {
@@ -238,7 +243,7 @@ function routeOf(config: RouteConfig, upstreams: ReadonlyMap<string, Upstream>, 
   const changes = given({ rewrite: rewriteOf(config), timeoutMs: config.timeout });
   if (config.fan_out === undefined) {
     const retry = given({ retry: config.retry && retryPolicy(config.retry) });
-    return { ...match, to: upstreams.get(config.to!)!, ...changes, ...retry };
+    return { ...match, to: targetOf(config.to!, upstreams), ...changes, ...retry };
   }
   const rewrite = given({ ...changes.rewrite, ...methodRewrite(config.fan_out) });
   return { ...match, ...changes, rewrite, fanOut: fanOutOptions(config.fan_out, upstreams, schema) };
@@ -254,6 +259,11 @@ function retryPolicy(config: RetryConfig): RetryPolicy {
     hedgeDelayMs: config.hedge_delay,
     maxBackoffMs: config.max_backoff,
   });
+}
+
+function targetOf(to: NonNullable<RouteConfig["to"]>, upstreams: ReadonlyMap<string, Upstream>): ForwardRoute["to"] {
+  if (typeof to === "string") return upstreams.get(to)!;
+  return to.map(({ upstream, weight }) => ({ upstream: upstreams.get(upstream)!, weight }));
 }
 
 function matchOf({ service, method, authority, headers }: NonNullable<RouteConfig["match"]>): Match {
@@ -273,10 +283,4 @@ function rewriteOf(config: RouteConfig): Rewrite | undefined {
     [values].flat().map((value) => [name, value] as const),
   );
   return given({ ...rewrite, addHeaders, removeHeaders });
-}
-
-/** Without the keys that the file doesn't give, so that defaults hold. */
-function given<T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
-  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries) as { [Key in keyof T]?: Exclude<T[Key], undefined> };
 }

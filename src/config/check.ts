@@ -2,11 +2,11 @@
 import type { z } from "zod";
 import { parseTarget } from "../upstream/target.ts";
 import { fanOutProblems } from "./check-fan-out.ts";
+import { targetProblems, targetsOf, trafficProblems } from "./check-traffic.ts";
 import type { Problem } from "./problem.ts";
 import { kindOf } from "./scalar.ts";
 import { type Listener, listener, type RouteConfig, route, type UpstreamConfig, upstream } from "./schema.ts";
 import type { Path, Source } from "./source.ts";
-import { suggestion } from "./suggest.ts";
 
 /** A part of the file with its place. */
 export interface Part<T> {
@@ -93,7 +93,7 @@ function repeated<T>(items: readonly T[], keyOf: (item: T) => string): T[] {
 }
 
 function upstreamProblems(source: Source, part: Part<UpstreamConfig>): Problem[] {
-  return [...protocolProblems(source, part), ...endpointProblems(source, part)];
+  return [...protocolProblems(source, part), ...endpointProblems(source, part), ...trafficProblems(source, part)];
 }
 
 function protocolProblems(source: Source, { path, value }: Part<UpstreamConfig>): Problem[] {
@@ -173,12 +173,7 @@ export function routeProblems(source: Source, { path, value }: Part<unknown>, up
   const match = isMap(value.match) ? value.match : {};
   problems.push(...repeatedHeaders(source, { path: [...path, "add_headers"], value: value.add_headers }));
   problems.push(...headerMatchProblems(source, { path: [...path, "match", "headers"], value: match.headers }));
-  if (typeof value.to === "string" && value.to !== "") {
-    if (!upstreams.includes(value.to)) {
-      const hint = upstreams.length === 0 ? "the file has no upstreams" : suggestion(value.to, upstreams);
-      problems.push(source.problem([...path, "to"], `unknown upstream "${value.to}"`, { hint }));
-    }
-  }
+  problems.push(...targetProblems(source, { path, value }, upstreams));
   return problems;
 }
 
@@ -202,8 +197,11 @@ function headerMatchProblems(source: Source, { path, value }: Part<unknown>): Pr
 
 /** What is no fault, but hardly meant. */
 export function warningsOf(source: Source, parts: Parts, included: readonly RouteConfig[]): Problem[] {
-  const routes = [...included, ...parts.routes.map(({ value }) => value)];
-  const used = new Set(routes.flatMap(({ to, fan_out: fanOut }) => [to, ...(fanOut?.to ?? [])]));
+  const routes = [...parts.routes, ...included.map((value) => ({ path: [], value }))];
+  const used = new Set([
+    ...routes.flatMap(targetsOf).map(({ value }) => value),
+    ...routes.flatMap(({ value }) => value.fan_out?.to ?? []),
+  ]);
   const unused = parts.upstreams.filter(({ path }) => !used.has(String(path[1])));
   const all = parts.routes.findIndex(({ value }) => matchesAll(value));
   const unreached = all === -1 ? [] : parts.routes.slice(all + 1);

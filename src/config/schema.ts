@@ -6,6 +6,7 @@ import { errorNames } from "../wire/status.ts";
 import { fanOut, include } from "./fan-out-schema.ts";
 import { listenerLimits, upstreamLimits } from "./limits.ts";
 import * as scalar from "./scalar.ts";
+import { endpointKeys, trafficKeys } from "./traffic.ts";
 
 const path = z.string().min(1);
 
@@ -61,8 +62,9 @@ const namedEndpoint = z
       .min(1)
       .optional()
       .describe("Name for SNI and for the certificate. Default: the URL's host."),
+    ...endpointKeys,
   })
-  .describe("An endpoint with a name of its own.");
+  .describe("An endpoint with more to it than its URL.");
 
 const upstreamTls = z
   .strictObject({
@@ -112,7 +114,7 @@ export const upstream = z
         "What their handlers read; a bridged call in JSON is translated unless json is listed. Default [proto].",
       ),
     schema: schema.optional(),
-    balance: z.enum(["round_robin"]).optional().describe("Who gets the next call. Default round_robin, per call."),
+    ...trafficKeys,
     tls: upstreamTls.optional(),
     connect_timeout: scalar.positiveDuration
       .optional()
@@ -203,12 +205,23 @@ const retry = z
   .describe(
     "Tries a call again, at another endpoint if there is one. Default: only what a server has turned away unread.",
   );
+const weightedTarget = z
+  .strictObject({
+    upstream: z.string().min(1).describe("Its name."),
+    weight: z.int().min(0).max(1e6).describe("Its share of the calls beside the others; 0 for none."),
+  })
+  .describe("One of several upstreams.");
 
 export const route = z
   .strictObject({
     name: z.string().min(1).optional().describe("What metrics and logs call it. Default: what it matches."),
     match: match.optional(),
-    to: z.string().min(1).optional().describe("Name of the upstream that gets the call."),
+    to: z
+      .union([z.string().min(1), z.array(weightedTarget).min(1)], {
+        error: scalar.expected("the name of an upstream, or a list of maps with upstream and weight"),
+      })
+      .optional()
+      .describe("Name of the upstream that gets the call, or several with a share each."),
     fan_out: fanOut.optional(),
     refuse: refuse.optional(),
     rewrite: rewrite.optional(),

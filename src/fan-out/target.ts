@@ -69,6 +69,10 @@ class FanOutTarget implements CallTarget, Reached {
     return `${length} endpoint${length === 1 ? "" : "s"}${failed === 0 ? "" : `, ${failed} failed`}`;
   }
 
+  // its endpoints are told by the attempts of their own
+  begin(): void {}
+  report(): void {}
+
   acquire(call: Call, waiter: CallWaiter): CancelWait | undefined {
     const { kind } = this.#destination;
     const known = kind ?? this.#kindOf(call);

@@ -6,10 +6,10 @@ import { Relay, type RelayContext, type RelayedTo } from "../relay.ts";
 import type { OneToOne } from "../route/director.ts";
 import { type CompleteRetryPolicy, completeRetry, type RetryPolicy } from "../route/retry-policy.ts";
 import type { Schema } from "../schema/schema.ts";
+import type { Breaker } from "../upstream/breaker.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import type { CallTarget } from "../upstream/upstream.ts";
 import type { CallWaiter, CancelWait, Reached } from "../upstream/waiter.ts";
-import { retryBudgetOf } from "./budget.ts";
 import { Tries } from "./tries.ts";
 import type { Try } from "./try.ts";
 
@@ -25,10 +25,15 @@ export function retryTarget(
 ): RelayedTo {
   const to: RelayedTo = endpoint === undefined ? { upstream } : { upstream, endpoint };
   return {
-    upstream: new RetryTarget(to, completeRetry(policy), context),
+    upstream: new RetryTarget(to, completeRetry(policy), { breaker: upstream.breaker, context }),
     ...(rewrite === undefined ? {} : { rewrite }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   };
+}
+
+interface Around {
+  readonly breaker: Breaker;
+  readonly context: RelayContext;
 }
 
 class RetryTarget implements CallTarget, Reached {
@@ -40,13 +45,15 @@ class RetryTarget implements CallTarget, Reached {
   readonly #to: RelayedTo;
   readonly #policy: CompleteRetryPolicy;
   readonly #context: RelayContext;
+  readonly #breaker: Breaker;
   /** The endpoint of the last try. */
   #reached: Reached | undefined;
   #tries: Tries | undefined;
 
-  constructor(to: RelayedTo, policy: CompleteRetryPolicy, context: RelayContext) {
+  constructor(to: RelayedTo, policy: CompleteRetryPolicy, { breaker, context }: Around) {
     this.#to = to;
     this.#policy = policy;
+    this.#breaker = breaker;
     this.#context = contextOfTries(context);
     this.codecs = to.upstream.codecs;
     this.schema = to.upstream.schema;
@@ -64,12 +71,15 @@ class RetryTarget implements CallTarget, Reached {
     return this.#reached?.secure ?? false;
   }
 
+  // its endpoints are told by the attempts of their own
+  begin(): void {}
+  report(): void {}
+
   acquire(call: Call, waiter: CallWaiter): CancelWait | undefined {
-    const { upstream } = this.#to;
     const request = (fields: readonly Field[], end: boolean, listener: StreamListener): Tries => {
       this.#tries = new Tries({
         policy: this.#policy,
-        budget: retryBudgetOf(upstream),
+        breaker: this.#breaker,
         listener,
         end,
         begin: (one, number) => this.#begin(one, number, { fields, call }),
