@@ -49,7 +49,7 @@ export class Inbound implements FrameSink {
 
   constructor(owner: InboundOwner) {
     this.#owner = owner;
-    this.#receiveWindow = Math.max(owner.settings.connectionWindowSize, frame.initialWindowSize);
+    this.#receiveWindow = owner.settings.connectionWindowSize;
   }
 
   /** The send window that new streams begin with. */
@@ -67,7 +67,7 @@ export class Inbound implements FrameSink {
       throw new ConnectionError(ErrorCode.flowControlError, "DATA beyond the connection's window");
     this.#uncredited += length;
     const { sender, settings } = this.#owner;
-    if (this.#uncredited * 2 >= Math.max(settings.connectionWindowSize, frame.initialWindowSize)) {
+    if (this.#uncredited * 2 >= settings.connectionWindowSize) {
       sender.windowUpdate(0, this.#uncredited);
       this.#receiveWindow += this.#uncredited;
       this.#uncredited = 0;
