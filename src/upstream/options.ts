@@ -1,6 +1,6 @@
 /** Options of an upstream, checked, and what they make of its endpoints. */
 import type { Protocol } from "../call.ts";
-import type { Http2Settings } from "../http2/settings.ts";
+import { checkSettings, type Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Schema } from "../schema/schema.ts";
 import type { Balance } from "./balance.ts";
@@ -80,11 +80,13 @@ export interface CheckedOptions {
 /**
  * @throws TypeError naming the value, if an endpoint isn't a URL, a limit isn't a positive number, TLS settings don't fit, or a
  * protocol isn't known or isn't one that the HTTP version carries
+ * @throws RangeError naming it, if a setting of HTTP/2 isn't one or can't have its value
  */
 export function checkOptions(options: UpstreamOptions): CheckedOptions {
   const targets = options.endpoints.map(parseTarget);
   if (targets.length === 0) throw new TypeError(`upstream "${options.name}" has no endpoints`);
   checkProtocols(options);
+  checkSettings(options.http2 ?? {}, `upstream "${options.name}": http2`);
   const { name, outlier = {}, panicPercent = 50, health } = options;
   const upstream = `upstream "${name}"`;
   if (!(panicPercent >= 0 && panicPercent <= 100)) {

@@ -68,6 +68,7 @@ export interface UpstreamParts {
  *
  * @throws TypeError naming the value, if an endpoint isn't a URL, a limit isn't a positive number, TLS settings don't fit, or a
  * protocol isn't known or isn't one that the HTTP version carries
+ * @throws RangeError naming it, if a setting of HTTP/2 isn't one or can't have its value
  */
 export function createUpstream(options: UpstreamOptions, parts: Partial<UpstreamParts> = {}): Upstream {
   return new EndpointGroup(options, {
