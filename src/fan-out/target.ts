@@ -30,7 +30,7 @@ const ownHeaders = ["grpc-accept-encoding", hopsHeader];
  * @throws TypeError for a policy that can't be
  */
 export function fanOutTarget(destination: OneToMany, call: Call & { codec: string }, context: RelayContext): RelayedTo {
-  const { endpoints, timeoutMs } = destination;
+  const { endpoints, route, timeoutMs } = destination;
   if (endpoints.length === 0) throw new ConnectError("no endpoint to fan out to", Code.Unavailable);
   if (call.codec !== "proto" && call.codec !== "json") {
     throw new ConnectError(`replies in codec "${call.codec}" can't be joined, only protobuf`, Code.Unimplemented);
@@ -39,6 +39,7 @@ export function fanOutTarget(destination: OneToMany, call: Call & { codec: strin
     upstream: new FanOutTarget(destination, context),
     rewrite: rewriteOf(destination.rewrite, hopsOf(call) + 1),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(route === undefined ? {} : { route }),
   };
 }
 

@@ -10,6 +10,8 @@ import { type CompiledMatch, compileMatch, type Match } from "./match.ts";
 export type Route = ForwardRoute | FanOutRoute | RefuseRoute;
 
 export interface ForwardRoute {
+  /** What metrics call it. Default: nothing. */
+  readonly name?: string;
   /** Default: every call. */
   readonly match?: Match;
   readonly to: Upstream;
@@ -70,10 +72,11 @@ function outcomeOf(route: Route): Rule["outcome"] {
       throw new ConnectError(message, code);
     };
   }
-  const { to, rewrite, timeoutMs } = route;
+  const { name, to, rewrite, timeoutMs } = route;
   const destination: Destination = {
     mode: "one-to-one",
     upstream: to,
+    ...(name === undefined ? {} : { route: name }),
     ...(rewrite === undefined ? {} : { rewrite }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   };
