@@ -31,6 +31,7 @@ export interface RelayedTo {
   readonly endpoint?: Endpoint;
   readonly rewrite?: Rewrite;
   readonly timeoutMs?: number;
+  readonly route?: string;
 }
 
 /** Tries of one call, where the upstream says that it did no work for it. */
@@ -260,6 +261,12 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     return { endpoint: this.#attempt.endpoint.name, upstreamProtocol: this.#bridge?.upstreamProtocol ?? "grpc" };
   }
 
+  #meant(): Pick<CallRecord, "route" | "upstream"> {
+    if (this.#destination === undefined) return {};
+    const { route, upstream } = this.#destination;
+    return route === undefined ? { upstream: upstream.name } : { route, upstream: upstream.name };
+  }
+
   #disarm(): void {
     if (this.deadline === Number.POSITIVE_INFINITY) return;
     this.#context.deadlines.remove(this);
@@ -279,6 +286,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
       call: this.#call,
       status,
       ...(message === undefined ? {} : { message }),
+      ...this.#meant(),
       ...this.#reached(),
       ...(detail === undefined ? {} : { detail }),
       requestBytes: this.#body.bytes,

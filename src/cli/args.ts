@@ -34,7 +34,7 @@ export interface ServeCommand {
 
 export type Command =
   | ServeCommand
-  | { readonly name: "check"; readonly config: string | undefined }
+  | { readonly name: "check" | "reload" | "restart"; readonly config: string | undefined }
   | { readonly name: "init"; readonly file: string | undefined }
   | { readonly name: "help" | "version" };
 
@@ -77,6 +77,8 @@ const commands: Record<string, { readonly options: readonly Option[]; readonly w
   serve: { options: ["config", ...forServing, "no-watch"], words: 0 },
   demo: { options: forServing, words: 0 },
   check: { options: ["config"], words: 0 },
+  reload: { options: ["config"], words: 0 },
+  restart: { options: ["config"], words: 0 },
   init: { options: [], words: 1 },
 };
 
@@ -105,6 +107,8 @@ export function parseCommand(argv: readonly string[]): Command {
   const values = (option: Option) => given.flatMap((one) => (one.name === option ? [one.value ?? ""] : []));
   switch (name) {
     case "check":
+    case "reload":
+    case "restart":
       return { name, config: values("config").at(-1) };
     case "init":
       return { name, file: words[1] };

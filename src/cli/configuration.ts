@@ -14,6 +14,10 @@ const defaultFile = "manifold.yaml";
 /** Ready to be built. */
 export interface Configuration extends Parts {
   readonly digest: Snapshot["digest"];
+  /** What the file of `admin.token_file` holds; undefined where there is none. */
+  readonly adminToken: string | undefined;
+  /** As the user wrote it: plain data. */
+  readonly given: unknown;
   /** What was read for it. */
   readonly contents: FileContents;
   /** What is no fault, but hardly meant; "" where there is nothing. */
@@ -62,6 +66,8 @@ function configurationOf(command: ServeCommand): Configuration {
     ...parts,
     config: withListeners(parts.config, command),
     digest: () => undefined,
+    adminToken: undefined,
+    given: parts.config,
     contents: new Map(),
     warnings: "",
   };

@@ -2,6 +2,7 @@
 import process from "node:process";
 import type { Parts } from "../config/build.ts";
 import type { ServeHttp } from "../plain-http.ts";
+import { Admin } from "./admin.ts";
 import type { ServeCommand } from "./args.ts";
 import { type Carrier, carryHere, type LocalCarrier } from "./carrier.ts";
 import { sourceOf } from "./configuration.ts";
@@ -23,32 +24,38 @@ export async function runServe(command: ServeCommand): Promise<number> {
   const output = outputOf(command, current.config);
   const stop = stopSignals();
   const carrier = await start(current, output);
-  const reloading = keepUpToDate({ source, current, carrier, output, watch: command.watch });
-  void stop.first.then(() => reloading.stop());
+  const run: Run = { source, current, carrier, output, stop };
+  const reloader = await keepUpToDate(run, command.watch);
   announceAddresses(carrier.addresses, output);
-  return serveUntilStopped(carrier, stop, output);
+  const code = await serveUntilStopped(carrier, stop, output);
+  reloader.end();
+  return code;
 }
 
-interface UpToDateOptions extends Omit<ReloaderOptions, "onFiles"> {
-  /** Look at the files, too; signals count always. */
-  readonly watch: boolean;
+interface Run extends Omit<ReloaderOptions, "onFiles" | "admin"> {
+  readonly stop: StopSignals;
 }
 
-/** Reloads at SIGHUP, and when a file that was read changes. */
-function keepUpToDate({ watch: watching, ...options }: UpToDateOptions): { stop(): void } {
-  if (options.source.file === undefined) return { stop() {} };
+/** Opens the admin port, and reloads when it asks, at SIGHUP, and when a file that was read changes. */
+async function keepUpToDate(run: Run, watching: boolean): Promise<{ end(): void }> {
+  const { source, current, carrier, output, stop } = run;
   const watch = watching ? watchFiles(() => reloader.reload("file")) : undefined;
   const onFiles = async (paths: Iterable<string>) => watch?.files(paths);
-  const reloader = new Reloader({ ...options, onFiles });
-  void onFiles(options.current.contents.keys());
-  const onSignal = () => void reloader.reload("SIGHUP");
-  process.on("SIGHUP", onSignal);
-  return {
-    stop() {
-      watch?.stop();
-      reloader.stop();
-    },
-  };
+  const admin = new Admin({ source, carrier, output, stop, reloader: () => reloader });
+  const reloader = new Reloader({ source, current, carrier, output, onFiles, admin });
+  await onFiles(current.contents.keys());
+  try {
+    (await admin.prepare(current)).apply();
+  } catch (error) {
+    carrier.closeNow();
+    throw error;
+  }
+  if (source.file !== undefined) process.on("SIGHUP", () => void reloader.reload("SIGHUP"));
+  void stop.first.then(() => {
+    watch?.stop();
+    reloader.stop();
+  });
+  return { end: () => admin.close() };
 }
 
 /** The command line's word counts, then the file's. */

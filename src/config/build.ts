@@ -23,6 +23,7 @@ import type { IncludedRoute } from "./include.ts";
 import { http1Settings, http2Settings } from "./limits.ts";
 import { localRoutes, servicesOf } from "./local.ts";
 import { RetiredUpstreams } from "./retired.ts";
+import { routeNames } from "./route-name.ts";
 import type { Config, Listener, RetryConfig, RouteConfig, UpstreamConfig } from "./schema.ts";
 import { breakerLimits, endpointTraffic, trafficOptions } from "./traffic.ts";
 
@@ -155,10 +156,11 @@ function assemble(
     }),
   );
   const named = new Map([...upstreams].map(([name, { upstream }]) => [name, upstream]));
-  const director = createRouteTable([
-    ...included.map(({ route, schema }) => routeOf(route, named, schema)),
-    ...(config.routes ?? []).map((route) => routeOf(route, named)),
-  ]);
+  const routes: readonly IncludedRoute[] = [...included, ...(config.routes ?? []).map((route) => ({ route }))];
+  const names = routeNames(routes.map(({ route }) => route));
+  const director = createRouteTable(
+    routes.map(({ route, schema }, index) => ({ ...routeOf(route, named, schema), name: names[index]! })),
+  );
   return { upstreams, director };
 }
 

@@ -7,6 +7,7 @@ import { loadRoutes } from "../local/load.ts";
 import { type Routes, registerNow } from "../local/routes.ts";
 import { schemaOfImage } from "../schema/image.ts";
 import type { Schema } from "../schema/schema.ts";
+import { adminProblems, readAdminToken } from "./admin.ts";
 import { crossProblems, isMap, type Part, type Parts, partsOf, rawParts, warningsOf } from "./check.ts";
 import { shapeProblems } from "./check-fan-out.ts";
 import { type IncludedRoute, type Includes, readIncludes } from "./include.ts";
@@ -26,6 +27,10 @@ export interface Loaded {
   readonly included: readonly IncludedRoute[];
   /** Registers the services of the module; undefined where there is none. */
   readonly routes: Routes | undefined;
+  /** What the file of `admin.token_file` holds. */
+  readonly adminToken: string | undefined;
+  /** The file as it was written: plain data. */
+  readonly given: unknown;
   /** What is no fault, but hardly meant; "" where there is nothing. Ready to print. */
   readonly warnings: string;
 }
@@ -52,6 +57,7 @@ export async function loadConfig(file: string, read: ReadFile = fromDisk): Promi
   const problems = [
     ...schemaProblems(source),
     ...crossProblems(source, parts),
+    ...adminProblems(source, parts),
     ...readPems(source, (path) => {
       const text = asText(readBeside(path));
       pem.set(path, text);
@@ -63,6 +69,8 @@ export async function loadConfig(file: string, read: ReadFile = fromDisk): Promi
   problems.push(...includes.problems);
   const schemaOf = schemasByUpstream(parts, schemas);
   problems.push(...parts.routes.flatMap((part) => shapeProblems(source, part, schemaOf)));
+  const admin = readAdminToken(source, (path) => asText(readBeside(path)), whyUnread);
+  problems.push(...admin.problems);
   const module = await importModule(source, file, readBeside);
   problems.push(...module.problems);
   if (problems.length > 0) throw new ConfigError(problems.sort(byPlace), source.text);
@@ -73,6 +81,8 @@ export async function loadConfig(file: string, read: ReadFile = fromDisk): Promi
     pem,
     schemas,
     routes: module.routes,
+    adminToken: admin.token,
+    given: source.value,
     warnings,
   };
 }

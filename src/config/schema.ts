@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Protocol } from "../call.ts";
 import { logLevels } from "../observe/log.ts";
 import { errorNames } from "../wire/status.ts";
+import { admin } from "./admin-schema.ts";
 import { fanOut, include } from "./fan-out-schema.ts";
 import { listenerLimits, upstreamLimits } from "./limits.ts";
 import * as scalar from "./scalar.ts";
@@ -264,6 +265,7 @@ export const config = z
       .optional()
       .describe("One line for each call. Default auto: pretty on a terminal, JSON lines otherwise."),
     log_level: z.enum(logLevels).optional().describe("What else is logged. Default info."),
+    admin: admin.optional(),
     health_service: z
       .boolean()
       .optional()

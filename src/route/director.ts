@@ -16,6 +16,8 @@ export type Destination = OneToOne | OneToMany;
 /** One call to one endpoint of an upstream, picked anew for each call. */
 export interface OneToOne {
   readonly mode: "one-to-one";
+  /** What metrics call the rule that it comes from. Default: nothing. */
+  readonly route?: string;
   readonly upstream: Upstream;
   /** The one endpoint of it that the call is for. Default: picked anew for each call. */
   readonly endpoint?: Endpoint;
@@ -29,6 +31,8 @@ export interface OneToOne {
 /** One call to many endpoints, whose replies are gathered by a layout. */
 export interface OneToMany {
   readonly mode: "one-to-many";
+  /** What metrics call the rule that it comes from. Default: nothing. */
+  readonly route?: string;
   /** In the order of the reply. None at all is `unavailable`. */
   readonly endpoints: readonly Endpoint[];
   readonly layout: Layout;

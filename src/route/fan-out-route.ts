@@ -11,6 +11,8 @@ import { compileMatch, type Match } from "./match.ts";
 
 /** Calls that match go to many endpoints at once. */
 export interface FanOutRoute {
+  /** What metrics call it. Default: nothing. */
+  readonly name?: string;
   /** Default: every call. */
   readonly match?: Match;
   readonly fanOut: FanOutOptions;
@@ -52,12 +54,13 @@ export function fanOutOutcome(route: FanOutRoute): (call: Call) => Destination |
   };
 }
 
-function fixedPart({ fanOut, rewrite, timeoutMs }: FanOutRoute): Omit<OneToMany, "endpoints"> {
+function fixedPart({ name, fanOut, rewrite, timeoutMs }: FanOutRoute): Omit<OneToMany, "endpoints"> {
   const { layout, select, gather, nested, schema } = fanOut;
   const removeHeaders = select === undefined ? [] : [select.header.toLowerCase()];
   return {
     mode: "one-to-many",
     layout,
+    ...(name === undefined ? {} : { route: name }),
     rewrite: { ...rewrite, removeHeaders: [...removeHeaders, ...(rewrite?.removeHeaders ?? [])] },
     ...(gather === undefined ? {} : { gather }),
     ...(nested === undefined ? {} : { nested }),

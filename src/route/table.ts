@@ -12,6 +12,8 @@ import { splitByWeight, type WeightedUpstream } from "./split.ts";
 export type Route = ForwardRoute | FanOutRoute | RefuseRoute;
 
 export interface ForwardRoute {
+  /** What metrics call it. Default: nothing. */
+  readonly name?: string;
   /** Default: every call. */
   readonly match?: Match;
   /** Or several, each with a share of the calls by its weight. */
@@ -88,10 +90,11 @@ function isSplit(to: ForwardRoute["to"]): to is readonly WeightedUpstream[] {
   return Array.isArray(to);
 }
 
-function destinationOf({ rewrite, retry, timeoutMs }: ForwardRoute, upstream: Upstream): Destination {
+function destinationOf({ name, rewrite, retry, timeoutMs }: ForwardRoute, upstream: Upstream): Destination {
   return {
     mode: "one-to-one",
     upstream,
+    ...(name === undefined ? {} : { route: name }),
     ...(rewrite === undefined ? {} : { rewrite }),
     ...(retry === undefined ? {} : { retry }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),

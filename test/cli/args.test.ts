@@ -53,7 +53,7 @@ describe("parseCommand()", () => {
 
   it.each([
     ["serv", 'unknown command "serv"\n  did you mean "serve"?'],
-    ["constructor", 'unknown command "constructor"\n  known: serve, demo, check, init'],
+    ["constructor", 'unknown command "constructor"\n  known: serve, demo, check, reload, restart, init'],
     ["--listn :80", 'unknown option "--listn"\n  did you mean "--listen"?'],
     ["serve now", 'unexpected argument "now"'],
     ["init a b", 'unexpected argument "b"'],
