@@ -31,17 +31,31 @@ const connectionsPerEndpoint = 4;
 /**
  * Starts Manifold with a route to each upstream: the canary's service to one of its own, the rest to `endpoints`.
  *
- * @param more routes that come first, and keys of the upstream "main"
+ * @param endpoints none: there is no such route, and no upstream "main"
+ * @param more routes that come first, further upstreams, and keys of the upstream "main"
  */
 export async function setStage(
   endpoints: readonly string[],
-  more: { routes?: readonly object[]; main?: object; warmUp?: boolean } = {},
+  more: {
+    routes?: readonly object[];
+    upstreams?: Record<string, { endpoints: readonly unknown[] }>;
+    main?: object;
+    warmUp?: boolean;
+  } = {},
 ): Promise<Stage> {
   const canaryUpstream = await startUpstream({ record: false });
   const config = {
     listeners: [{ address: "127.0.0.1:0" }],
-    upstreams: { canary: { endpoints: [canaryUpstream.url] }, main: { endpoints, ...more.main } },
-    routes: [{ match: { service: "manifold.test.Canary" }, to: "canary" }, ...(more.routes ?? []), { to: "main" }],
+    upstreams: {
+      canary: { endpoints: [canaryUpstream.url] },
+      ...(endpoints.length === 0 ? {} : { main: { endpoints, ...more.main } }),
+      ...more.upstreams,
+    },
+    routes: [
+      { match: { service: "manifold.test.Canary" }, to: "canary" },
+      ...(more.routes ?? []),
+      ...(endpoints.length === 0 ? [] : [{ to: "main" }]),
+    ],
   };
   const manifold = standIn === "envoy" ? await startEnvoy(config) : await startManifold({ runtime, config });
   const peers: H2Peer[] = [];
@@ -67,7 +81,10 @@ export async function setStage(
       }
       for (const peer of peers.splice(opened)) peer.socket.destroy();
       expect(manifold.program.exit()).toBeUndefined();
-      await untilBack(manifold, before, { growthMb, sockets: connectionsPerEndpoint * endpoints.length });
+      await untilBack(manifold, before, {
+        growthMb,
+        sockets: connectionsPerEndpoint * endpointCount(config.upstreams),
+      });
     },
     async close() {
       for (const peer of peers) peer.socket.destroy();
@@ -76,6 +93,11 @@ export async function setStage(
       expect(exit).toBe(0);
     },
   };
+}
+
+/** All but the canary's, which has been called before. */
+function endpointCount({ canary, ...upstreams }: Record<string, { endpoints: readonly unknown[] }>): number {
+  return Object.values(upstreams).reduce((sum, { endpoints }) => sum + endpoints.length, 0);
 }
 
 async function warmUp(connect: Stage["connect"]): Promise<void> {
