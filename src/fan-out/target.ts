@@ -127,9 +127,10 @@ class FanOutTarget implements CallTarget, Reached {
     });
   }
 
+  /** A schema that can't be had just now fails the call: the reply would be of another form than what the caller reads. */
   #kindOf(call: Call): FanOutKind | Promise<FanOutKind> {
     const method = this.#upstreamSchema()?.method(pathAtEndpoints(this.#destination, call.path));
-    return method instanceof Promise ? method.then(kindOfMethod, () => "stream") : kindOfMethod(method);
+    return method instanceof Promise ? method.then(kindOfMethod) : kindOfMethod(method);
   }
 
   #upstreamSchema(): Schema | undefined {

@@ -211,6 +211,18 @@ describe("a unary fan-out", () => {
     ]);
   });
 
+  it("fails where the kind of the method can't be had, for the reply would have the wrong form", async () => {
+    const unavailable = new ConnectError("schema can't be had", Code.Unavailable);
+    const options: Partial<OneToMany> = {};
+    const { call, upstream } = await fanOutStage(options);
+    Object.assign(upstream, { schema: { method: () => Promise.reject(unavailable) } });
+    Object.assign(options, { kind: undefined });
+    const caller = call(grpcRequest, true);
+    await settle();
+    expect(caller.events).toEqual([expect.stringContaining("grpc-status=14 grpc-message=schema can't be had")]);
+    expect(upstream.backends.map(({ owner }) => owner.streams.size)).toEqual([0, 0, 0]);
+  });
+
   it("gives a leg its own metadata, and makes an entry of what that throws", async () => {
     const { call, leg, upstream } = await fanOutStage({
       outgoing({ name }) {
