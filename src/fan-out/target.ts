@@ -11,22 +11,17 @@ import type { Endpoint } from "../upstream/endpoint.ts";
 import type { CallTarget } from "../upstream/upstream.ts";
 import type { CallWaiter, CancelWait, Reached } from "../upstream/waiter.ts";
 import { FanOut } from "./fan-out.ts";
+import { Hops, hopsHeader } from "./hops.ts";
 import { InterleavedReply } from "./interleaved-reply.ts";
 import { JoinedReply } from "./joined-reply.ts";
 import { joinedSchema, pathAtEndpoints } from "./joined-schema.ts";
-
-/** Header of a leg's request that counts the fan-outs which the call has gone through. */
-export const hopsHeader = "manifold-hops";
-
-/** Fan-outs in a row. Trees of more levels would have millions of leaves; a loop of proxies has no end. */
-export const maxHops = 8;
 
 /** What belongs to the hop: replies have to come uncompressed to be joined. */
 const ownHeaders = ["grpc-accept-encoding", hopsHeader];
 
 /**
- * @throws ConnectError `unavailable` without endpoints, `failed_precondition` after too many hops, `unimplemented` for messages that
- * aren't protobuf
+ * @throws ConnectError `unavailable` without endpoints, `failed_precondition` in a loop of proxies, `unimplemented` for messages that aren't
+ * protobuf
  * @throws TypeError for a policy that can't be
  */
 export function fanOutTarget(destination: OneToMany, call: Call & { codec: string }, context: RelayContext): RelayedTo {
@@ -35,9 +30,10 @@ export function fanOutTarget(destination: OneToMany, call: Call & { codec: strin
   if (call.codec !== "proto" && call.codec !== "json") {
     throw new ConnectError(`replies in codec "${call.codec}" can't be joined, only protobuf`, Code.Unimplemented);
   }
+  const hops = hopsOf(context).enter(call, endpoints[0]!);
   return {
-    upstream: new FanOutTarget(destination, context),
-    rewrite: rewriteOf(destination.rewrite, hopsOf(call) + 1),
+    upstream: new FanOutTarget(destination, { context, hops }),
+    rewrite: rewriteOf(destination.rewrite),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(route === undefined ? {} : { route }),
   };
@@ -70,13 +66,15 @@ class FanOutTarget implements CallTarget {
   readonly schema: Schema;
   readonly #destination: OneToMany;
   readonly #context: RelayContext;
+  readonly #hops: Field;
   readonly #policy: CompleteGatherPolicy;
   readonly endpoints: readonly Endpoint[];
 
-  constructor(destination: OneToMany, context: RelayContext) {
+  constructor(destination: OneToMany, { context, hops }: { context: RelayContext; hops: Field }) {
     this.#destination = destination;
     this.endpoints = destination.endpoints;
     this.#context = context;
+    this.#hops = hops;
     this.#policy = completeGather(destination.gather);
     this.schema = destination.schema ?? joinedSchema(destination, () => this.#upstreamSchema());
   }
@@ -120,7 +118,7 @@ class FanOutTarget implements CallTarget {
     const { endpoints, layout, nested, outgoing } = this.#destination;
     const policy = kind === "stream" ? { ...this.#policy, wait: "all" as const } : this.#policy;
     const context = contextOfLegs(this.#context);
-    const own = new InboundCall(fields, { peer: call.peer, secure: call.secure });
+    const own = new InboundCall([...fields, this.#hops], { peer: call.peer, secure: call.secure });
     const { startedAt, timeoutMs } = own;
     const { legTimeoutMs } = policy;
     return new FanOut({
@@ -147,9 +145,10 @@ class FanOutTarget implements CallTarget {
     });
   }
 
+  /** A schema that can't be had just now fails the call: the reply would be of another form than what the caller reads. */
   #kindOf(call: Call): FanOutKind | Promise<FanOutKind> {
     const method = this.#upstreamSchema()?.method(pathAtEndpoints(this.#destination, call.path));
-    return method instanceof Promise ? method.then(kindOfMethod, () => "stream") : kindOfMethod(method);
+    return method instanceof Promise ? method.then(kindOfMethod) : kindOfMethod(method);
   }
 
   #upstreamSchema(): Schema | undefined {
@@ -177,20 +176,23 @@ function contextOfLegs(context: RelayContext): RelayContext {
   return known;
 }
 
-/** @throws ConnectError after too many hops */
-function hopsOf(call: Call): number {
-  const value = call.header(hopsHeader);
-  if (value === undefined) return 0;
-  const hops = /^\d{1,3}$/.test(value) ? Number(value) : maxHops;
-  if (hops < maxHops) return hops;
-  const message = `call has gone through ${maxHops} fan-outs, as its header ${hopsHeader} says: is there a loop?`;
-  throw new ConnectError(message, Code.FailedPrecondition);
+const hopsOfProxies = new WeakMap<RelayContext, Hops>();
+
+function hopsOf(context: RelayContext): Hops {
+  const known = hopsOfProxies.get(context) ?? new Hops();
+  hopsOfProxies.set(context, known);
+  return known;
 }
 
-function rewriteOf(rewrite: Rewrite | undefined, hops: number): Rewrite {
-  return {
-    ...rewrite,
-    removeHeaders: [...ownHeaders, ...(rewrite?.removeHeaders ?? [])],
-    addHeaders: [...(rewrite?.addHeaders ?? []), [hopsHeader, String(hops)]],
-  };
+const rewrites = new WeakMap<Rewrite, Rewrite>();
+
+/** The same object for the same: what has been looked at isn't looked at again. */
+function rewriteOf(rewrite: Rewrite = asItCame): Rewrite {
+  const known = rewrites.get(rewrite);
+  if (known !== undefined) return known;
+  const made = { ...rewrite, removeHeaders: [...ownHeaders, ...(rewrite.removeHeaders ?? [])] };
+  rewrites.set(rewrite, made);
+  return made;
 }
+
+const asItCame: Rewrite = {};
