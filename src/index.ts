@@ -1,5 +1,9 @@
 /** The public API of rpc-manifold. */
-export type { Call, Peer, PeerCertificate, Protocol } from "./call.ts";
+export type { AdmissionOptions, Authorize } from "./admit/admission.ts";
+export { authorizeCertificate, type CertificateOptions } from "./admit/certificate.ts";
+export { authorizeJwt, type JwtAlgorithm, type JwtOptions } from "./admit/jwt.ts";
+export type { RateLimitKey, RateLimitOptions } from "./admit/rate-limit.ts";
+export type { Call, Identity, Peer, PeerCertificate, Protocol } from "./call.ts";
 export type { Http1Settings } from "./http1/settings.ts";
 export type { Http2Settings } from "./http2/settings.ts";
 export type { Routes } from "./local/routes.ts";
@@ -14,7 +18,7 @@ export type { MethodSchema, Schema } from "./schema/schema.ts";
 export type { CorsOptions } from "./serve/cors.ts";
 export type { BoundAddress, ListenerOptions, ListenerTls } from "./serve/listener.ts";
 export { type ServeOptions, type Server, serve } from "./serve/serve.ts";
-export { createHandler, type HandlerOptions, peerKey } from "./universal/handler.ts";
+export { createHandler, type HandlerOptions, identityKey, peerKey } from "./universal/handler.ts";
 export { createProxyTransport, type ProxyTransportOptions } from "./universal/transport.ts";
 export type { Balance } from "./upstream/balance.ts";
 export { roundRobin } from "./upstream/balance.ts";

@@ -1,16 +1,17 @@
 /** Proxy: the spine. Opens a call, asks the director, relays; and the one place where what goes wrong becomes an answer. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalHandlerFn } from "@connectrpc/connect/protocol";
-import { HttpRefusal, InboundCall, type Origin } from "./call.ts";
+import { type AdmissionOptions, createAdmission, inTurn } from "./admit/admission.ts";
+import { type Admit, HttpRefusal, InboundCall, type Origin } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { HttpStream, StreamListener } from "./http2/api.ts";
 import { type Field, valueOf } from "./http2/field.ts";
 import { startTurn } from "./http2/turn.ts";
 import { createLocalRoutes, type Routes } from "./local/routes.ts";
-import { type LocalOutcome, serveLocal } from "./local/serve-local.ts";
 import type { CallRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
 import { callerOf } from "./own-call.ts";
+import { serveOwn } from "./own-service.ts";
 import { askForAnswer, httpRequest, type ServeHttp, sendAnswer } from "./plain-http.ts";
 import { MethodKinds } from "./protocol/method-kinds.ts";
 import { answerHttp, discardRest } from "./refuse.ts";
@@ -21,9 +22,8 @@ import type { ReflectionCall } from "./schema/reflection.ts";
 import type { Schema } from "./schema/schema.ts";
 import { type Acceptor, createHandler } from "./universal/handler.ts";
 import type { Upstream } from "./upstream/upstream.ts";
-import { parseStatus, statusOfHttp, statusOk } from "./wire/status.ts";
 
-export interface ProxyOptions {
+export interface ProxyOptions extends AdmissionOptions {
   /** Decides where each call goes. */
   readonly director: Director;
   /** Told of every call that is over, with its true status. Default: nobody. */
@@ -51,7 +51,9 @@ export interface Proxy {
 }
 
 /** Creates a proxy. It holds no sockets: `serve` gives it listeners, and upstreams dial for themselves. */
-export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyOptions): Proxy {
+export function createProxy(options: ProxyOptions): Proxy {
+  const { director, onCall, log, routes, serveHttp } = options;
+  const admitAll = createAdmission(options);
   const local = routes && createLocalRoutes(routes);
   const context: RelayContext = {
     deadlines: new Deadlines(),
@@ -60,13 +62,36 @@ export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyO
     onCall: onCall && contained(onCall, log),
   };
 
+  /** Goes on once the call is admitted; where nobody is asked, at once. */
+  function enter(call: InboundCall, relay: Relay, admit: Admit | undefined): void {
+    const waiting = admit?.(call);
+    if (waiting === undefined) return direct(call, relay);
+    waiting
+      .then(() => {
+        startTurn(); // time has passed: the caller's deadline has less left
+        direct(call, relay);
+      })
+      .catch(refuseWith(call, relay));
+  }
+
   function direct(call: InboundCall, relay: Relay): void {
     const destination = director(call);
-    if (!(destination instanceof Promise)) return go(relay, destination);
+    if (!(destination instanceof Promise)) return go(call, relay, destination);
     destination
       .then((decided) => {
-        startTurn(); // time has passed: the caller's deadline has less left
-        go(relay, decided);
+        startTurn();
+        go(call, relay, decided);
+      })
+      .catch(refuseWith(call, relay));
+  }
+
+  function go(call: InboundCall, relay: Relay, destination: Destination): void {
+    const waiting = destination.admit?.(call);
+    if (waiting === undefined) return send(call, relay, destination);
+    waiting
+      .then(() => {
+        startTurn();
+        send(call, relay, destination);
       })
       .catch(refuseWith(call, relay));
   }
@@ -84,14 +109,12 @@ export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyO
     accept({ stream, fields, origin }) {
       const own = local?.match(valueOf(fields, ":path") ?? "");
       if (own !== undefined) {
-        const httpVersion = origin.httpVersion ?? "2.0";
-        return serveLocal(own, {
-          stream,
-          fields,
-          origin,
-          httpVersion,
-          onEnd: recordLocal({ fields, origin }, context),
-        });
+        const refuse = (call: InboundCall, relay: Relay, error: unknown) => refuseWith(call, relay)(error);
+        return serveOwn(
+          own,
+          { stream, fields, origin },
+          { relay: context, admit: inTurn(origin.admit, admitAll), refuse },
+        );
       }
       let call: InboundCall;
       try {
@@ -108,7 +131,7 @@ export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyO
       stream.listener = relay;
       try {
         if (call.fault !== undefined) throw call.fault;
-        direct(call, relay);
+        enter(call, relay, origin.admit === undefined ? admitAll : inTurn(origin.admit, admitAll));
       } catch (error) {
         refuseWith(call, relay)(error);
       }
@@ -116,31 +139,6 @@ export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyO
     },
   };
   return { ...proxy, handler: createHandler(proxy) };
-}
-
-/** A call to a service of our own is a line of the log like any other; a status that stands inside a body isn't looked for. */
-function recordLocal(
-  { fields, origin }: Omit<InboundRequest, "stream">,
-  { onCall }: RelayContext,
-): ((outcome: LocalOutcome) => void) | undefined {
-  if (onCall === undefined) return undefined;
-  const startedAt = performance.now();
-  return ({ status, grpcStatus, requestBytes, responseBytes, error }) => {
-    const durationMs = performance.now() - startedAt;
-    const code = grpcStatus !== undefined ? parseStatus(grpcStatus) : statusOfLocal(status);
-    try {
-      const call = new InboundCall(fields, origin);
-      const detail = error === undefined ? {} : { detail: errorText(error) };
-      onCall({ call, status: code, endpoint: "local", requestBytes, responseBytes, durationMs, ...detail });
-    } catch {
-      // it was no RPC, and has been answered in HTTP
-    }
-  };
-}
-
-function statusOfLocal(http: number | undefined): number {
-  if (http === undefined) return Code.Canceled;
-  return http === 200 ? statusOk : statusOfHttp(http);
 }
 
 /** Looks up the schema of an upstream; those by reflection are asked for once and kept as long as their upstream. */
@@ -154,7 +152,8 @@ function schemasOf(caller: (upstream: Upstream) => ReflectionCall): (upstream: U
   };
 }
 
-function go(relay: Relay, destination: Destination): void {
+function send(call: InboundCall, relay: Relay, destination: Destination): void {
+  call.dropRestricted();
   switch (destination.mode) {
     case "one-to-one":
       return relay.start(destination);

@@ -17,6 +17,7 @@ const ranks: Record<string, number> = {
   compress: 2,
   call: 2,
   schema: 3,
+  admit: 3,
   protocol: 5, // its layers open streams on connections of upstream/
   universal: 4,
   upstream: 4,

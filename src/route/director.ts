@@ -1,5 +1,5 @@
 /** Director: where a call goes. The one decision that a user of the library writes. */
-import type { Call } from "../call.ts";
+import type { Admit, Call } from "../call.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 
 /** Decides where a call goes; a thrown `ConnectError` is the answer to the caller. May be async. */
@@ -15,6 +15,8 @@ export interface OneToOne {
   readonly rewrite?: Rewrite;
   /** Milliseconds, at most; the caller's own deadline counts where it is shorter. Default: the caller's alone. */
   readonly timeoutMs?: number;
+  /** Asked before the call is sent. Default: nobody. */
+  readonly admit?: Admit;
 }
 
 /** What is changed in the request's headers. */

@@ -1,5 +1,6 @@
 /** Route table: a director that is a list of rules; the first that matches wins. */
 import { Code, ConnectError } from "@connectrpc/connect";
+import { type AdmissionOptions, createAdmission } from "../admit/admission.ts";
 import type { Call } from "../call.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { Destination, Director, Rewrite } from "./director.ts";
@@ -8,7 +9,7 @@ import { type CompiledMatch, compileMatch, type Match } from "./match.ts";
 /** One rule: calls that match go to an upstream, or are refused. */
 export type Route = ForwardRoute | RefuseRoute;
 
-export interface ForwardRoute {
+export interface ForwardRoute extends AdmissionOptions {
   /** Default: every call. */
   readonly match?: Match;
   readonly to: Upstream;
@@ -69,11 +70,13 @@ function outcomeOf(route: Route): () => Destination {
     };
   }
   const { to, rewrite, timeoutMs } = route;
+  const admit = createAdmission(route);
   const destination: Destination = {
     mode: "one-to-one",
     upstream: to,
     ...(rewrite === undefined ? {} : { rewrite }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(admit === undefined ? {} : { admit }),
   };
   return () => destination;
 }

@@ -2,6 +2,7 @@
 import { createServer as createTcpServer, type Server as NetServer, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { ConnectError } from "@connectrpc/connect";
+import { type AdmissionOptions, createAdmission } from "../admit/admission.ts";
 import type { Http1Settings } from "../http1/settings.ts";
 import { checkSettings, defaultSettings, type Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
@@ -20,7 +21,7 @@ export interface ListenerTls {
   readonly clientCa?: string;
 }
 
-export interface ListenerOptions {
+export interface ListenerOptions extends AdmissionOptions {
   /** "127.0.0.1:8080", "[::1]:8080", ":8080" (all interfaces); port 0 lets the system choose. */
   readonly address: string;
   readonly tls?: ListenerTls;
@@ -59,6 +60,7 @@ export async function listen(proxy: Proxy, options: ListenerOptions, log: Log | 
     http1: options.http1,
     http2: options.http2,
     cors: options.cors === undefined ? undefined : createCors(options.cors),
+    admit: createAdmission(options),
     log,
   };
   /** Every connection; without a session as long as its protocol isn't known. */

@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { ConnectError } from "@connectrpc/connect";
-import type { Origin } from "../call.ts";
+import type { Admit, Origin } from "../call.ts";
 import { Http1Connection } from "../http1/connection.ts";
 import type { Http1Settings } from "../http1/settings.ts";
 import type { ConnectionListener } from "../http2/api.ts";
@@ -21,6 +21,7 @@ export interface SessionOptions {
   readonly http1: Partial<Http1Settings> | undefined;
   readonly http2: Partial<Http2Settings> | undefined;
   readonly cors: Cors | undefined;
+  readonly admit: Admit | undefined;
   readonly log: Log | undefined;
 }
 
@@ -34,9 +35,9 @@ export interface Session {
 }
 
 export function openSession(socket: Socket, protocol: "http1" | "http2", options: SessionOptions): Session {
-  const { secure, http1, http2 } = options;
+  const { secure, http1, http2, admit } = options;
   const httpVersion = protocol === "http1" ? "1.1" : "2.0";
-  const listener = listenerOf({ ...originOf(socket, secure), httpVersion }, options);
+  const listener = listenerOf({ ...originOf(socket, secure), httpVersion, admit }, options);
   const connection =
     protocol === "http2"
       ? new Http2Connection(socket, { role: "server", listener, settings: http2 ?? {} })

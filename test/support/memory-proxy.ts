@@ -1,10 +1,10 @@
 /** A proxy in memory: calls come on streams of the test's, and go to an upstream whose streams are the test's as well. */
-import type { Protocol } from "../../src/call.ts";
+import type { Admit, Origin, Peer, Protocol } from "../../src/call.ts";
 import type { HttpStream, StreamListener } from "../../src/http2/api.ts";
 import type { Field } from "../../src/http2/field.ts";
 import { startTurn } from "../../src/http2/turn.ts";
 import type { CallRecord } from "../../src/observe/call-record.ts";
-import { createProxy, type Proxy } from "../../src/proxy.ts";
+import { createProxy, type Proxy, type ProxyOptions } from "../../src/proxy.ts";
 import type { Destination } from "../../src/route/director.ts";
 import type { Schema } from "../../src/schema/schema.ts";
 import type { Endpoint } from "../../src/upstream/endpoint.ts";
@@ -35,6 +35,12 @@ export interface MemoryProxyOptions {
   /** Calls wait for a connection until `connect` is called. */
   readonly offline?: boolean;
   readonly director?: (upstream: Upstream) => Destination | Promise<Destination>;
+  /** What is asked of calls, and services beside the proxy. */
+  readonly proxy?: Partial<ProxyOptions>;
+  /** Where calls come from, if not from 192.0.2.1. */
+  readonly peer?: Partial<Peer>;
+  /** The listener's gate. */
+  readonly admit?: Admit | undefined;
 }
 
 export class MemoryProxy {
@@ -43,15 +49,18 @@ export class MemoryProxy {
   readonly records: CallRecord[] = [];
   /** When the last call came, by `performance.now()`. */
   startedAt = 0;
+  /** What the calls go to, for directors of the test's own. */
+  readonly target: Upstream;
   readonly #proxy: Proxy;
   readonly #window: number;
+  readonly #origin: Origin;
   #waiting: Waiter[] | undefined;
 
   constructor(options: MemoryProxyOptions = {}) {
     const { protocols = ["grpc"], codecs = ["proto"], schema, window = Number.POSITIVE_INFINITY, offline } = options;
     this.#window = window;
     this.#waiting = offline ? [] : undefined;
-    const upstream: Upstream = {
+    this.target = {
       name: "memory",
       protocols,
       codecs,
@@ -61,10 +70,17 @@ export class MemoryProxy {
       acquire: (_call, waiter) => this.#acquire(waiter),
       close() {},
     };
+    const upstream = this.target;
     this.#proxy = createProxy({
       director: () => options.director?.(upstream) ?? { mode: "one-to-one", upstream },
       onCall: (record) => this.records.push(record),
+      ...options.proxy,
     });
+    this.#origin = {
+      peer: { address: "192.0.2.1", port: 1, ...options.peer },
+      secure: false,
+      admit: options.admit,
+    };
   }
 
   /** The only request, or the last of them. */
@@ -82,7 +98,7 @@ export class MemoryProxy {
     const listener = this.#proxy.accept({
       stream,
       fields: fieldsOf(fields),
-      origin: { peer: { address: "192.0.2.1", port: 1 }, secure: false },
+      origin: this.#origin,
     });
     stream.listener = listener;
     return stream;
