@@ -14,6 +14,7 @@ import type { EndpointOptions } from "../upstream/target.ts";
 import type { UpstreamTls } from "../upstream/transport.ts";
 import { createUpstream, type Upstream, type UpstreamOptions } from "../upstream/upstream.ts";
 import { codeOfName } from "../wire/status.ts";
+import { admissionOptions, type KeySets } from "./admission.ts";
 import { http1Settings, http2Settings } from "./limits.ts";
 import type { Config, Listener, RouteConfig, UpstreamConfig } from "./schema.ts";
 
@@ -23,6 +24,8 @@ export interface Parts {
   /** Texts of PEM files. */
   readonly pem: ReadonlyMap<string, string>;
   readonly schemas: ReadonlyMap<string, Schema>;
+  /** Of the issuers of tokens. Default: none. */
+  readonly keySets?: KeySets;
   /** Services of our own beside the proxy. */
   readonly routes?: Routes | undefined;
 }
@@ -45,17 +48,20 @@ export interface Built {
 export const defaultAddress = "127.0.0.1:8080";
 
 /** Nothing is listened on, connected to or resolved yet. */
-export function build({ config, pem, schemas, routes }: Parts, { log, onCall, serveHttp }: Observers): Built {
+export function build(
+  { config, pem, schemas, keySets = new Map(), routes }: Parts,
+  { log, onCall, serveHttp }: Observers,
+): Built {
   const upstreams = new Map(
     Object.entries(config.upstreams ?? {}).map(([name, given]) => {
       return [name, createUpstream({ ...upstreamOptions(given, { pem, schemas }), name, log })];
     }),
   );
-  const director = createRouteTable(config.routes.map((route) => routeOf(route, upstreams)));
+  const director = createRouteTable(config.routes.map((route) => routeOf(route, upstreams, keySets)));
   const listeners: readonly Listener[] = config.listeners ?? [{ address: defaultAddress }];
   return {
     proxy: createProxy({ director, log, ...given({ onCall, routes, serveHttp }) }),
-    listen: listeners.map((listener) => listenerOptions(listener, pem)),
+    listen: listeners.map((listener) => listenerOptions(listener, pem, keySets)),
     drainTimeoutMs: config.drain_timeout ?? 30_000,
     close() {
       for (const upstream of upstreams.values()) upstream.close();
@@ -93,8 +99,10 @@ function upstreamTls(tls: NonNullable<UpstreamConfig["tls"]>, pem: Parts["pem"])
   return given({ ca: text(tls.ca), cert: text(tls.cert), key: text(tls.key), serverName: tls.server_name });
 }
 
-function listenerOptions({ address, tls, cors, limits }: Listener, pem: Parts["pem"]): ListenerOptions {
+function listenerOptions(listener: Listener, pem: Parts["pem"], keySets: KeySets): ListenerOptions {
+  const { address, tls, cors, limits } = listener;
   return {
+    ...admissionOptions(listener, keySets),
     address,
     http1: http1Settings(limits),
     http2: http2Settings(limits),
@@ -113,7 +121,7 @@ function corsOptions({ origins, ...cors }: NonNullable<Listener["cors"]>): CorsO
   return { origins, ...given({ allowHeaders, exposeHeaders, credentials, maxAge }) };
 }
 
-function routeOf(config: RouteConfig, upstreams: ReadonlyMap<string, Upstream>): Route {
+function routeOf(config: RouteConfig, upstreams: ReadonlyMap<string, Upstream>, keySets: KeySets): Route {
   const match = { match: matchOf(config.match ?? {}) };
   if (config.refuse !== undefined) {
     const { code, message = "refused" } = config.refuse;
@@ -121,14 +129,18 @@ function routeOf(config: RouteConfig, upstreams: ReadonlyMap<string, Upstream>):
   }
   return {
     ...match,
+    ...admissionOptions(config, keySets),
     to: upstreams.get(config.to!)!,
     ...given({ rewrite: rewriteOf(config), timeoutMs: config.timeout }),
   };
 }
 
-function matchOf({ service, method, authority, headers }: NonNullable<RouteConfig["match"]>): Match {
-  const wanted = Object.entries(headers ?? {}).map(([name, value]) => [name, headerMatchOf(value)] as const);
-  return given({ service, method, authority, headers: headers && Object.fromEntries(wanted) });
+function matchOf({ headers, claims, ...match }: NonNullable<RouteConfig["match"]>): Match {
+  return given({ ...match, headers: headers && headerMatches(headers), claims: claims && headerMatches(claims) });
+}
+
+function headerMatches(wanted: NonNullable<NonNullable<RouteConfig["match"]>["headers"]>): Record<string, HeaderMatch> {
+  return Object.fromEntries(Object.entries(wanted).map(([name, value]) => [name, headerMatchOf(value)]));
 }
 
 function headerMatchOf(value: NonNullable<NonNullable<RouteConfig["match"]>["headers"]>[string]): HeaderMatch {

@@ -1,6 +1,8 @@
 /** What a schema can't say of a configuration: that its parts fit together. Works on each part that is sound by itself. */
 import type { z } from "zod";
 import { parseTarget } from "../upstream/target.ts";
+import { admissionKeys } from "./admission.ts";
+import { admissionProblems, admissionWarnings } from "./check-admission.ts";
 import type { Problem } from "./problem.ts";
 import { kindOf } from "./scalar.ts";
 import { type Listener, listener, type RouteConfig, route, type UpstreamConfig, upstream } from "./schema.ts";
@@ -53,6 +55,7 @@ export function crossProblems(source: Source, parts: Parts): Problem[] {
     ...parts.listeners.flatMap((part) => corsProblems(source, part)),
     ...parts.upstreams.flatMap((part) => upstreamProblems(source, part)),
     ...rawParts(source, "routes").flatMap((part) => routeProblems(source, part)),
+    ...admissionProblems(source, parts),
   ];
 }
 
@@ -147,7 +150,8 @@ function routeProblems(source: Source, { path, value }: Part<unknown>): Problem[
     problems.push(source.problem([...path, "refuse"], "a route has either to or refuse, not both", { part: "key" }));
   }
   if ("refuse" in value) {
-    for (const key of ["rewrite", "add_headers", "remove_headers", "timeout"]) {
+    const forwarding = ["rewrite", "add_headers", "remove_headers", "timeout", ...Object.keys(admissionKeys)];
+    for (const key of forwarding) {
       if (key in value)
         problems.push(source.problem([...path, key], `"${key}" means nothing beside refuse`, { part: "key" }));
     }
@@ -155,6 +159,7 @@ function routeProblems(source: Source, { path, value }: Part<unknown>): Problem[
   const match = isMap(value.match) ? value.match : {};
   problems.push(...repeatedHeaders(source, { path: [...path, "add_headers"], value: value.add_headers }));
   problems.push(...headerMatchProblems(source, { path: [...path, "match", "headers"], value: match.headers }));
+  problems.push(...headerMatchProblems(source, { path: [...path, "match", "claims"], value: match.claims }));
   if (typeof value.to === "string" && value.to !== "") {
     const names = rawParts(source, "upstreams").map((upstream) => String(upstream.path[1]));
     if (!names.includes(value.to)) {
@@ -177,9 +182,10 @@ function headerMatchProblems(source: Source, { path, value }: Part<unknown>): Pr
   const wrong = Object.entries(isMap(value) ? value : {}).filter(
     ([, wanted]) => isMap(wanted) && "present" in wanted === "prefix" in wanted,
   );
+  const what = path.at(-1) === "claims" ? "claim" : "header";
   return [
-    ...repeatedHeaders(source, { path, value }),
-    ...wrong.map(([name]) => source.problem([...path, name], "a header is matched by either present or prefix")),
+    ...(what === "header" ? repeatedHeaders(source, { path, value }) : []),
+    ...wrong.map(([name]) => source.problem([...path, name], `a ${what} is matched by either present or prefix`)),
   ];
 }
 
@@ -193,6 +199,7 @@ export function warningsOf(source: Source, parts: Parts): Problem[] {
     ({ value }) => value.http === "1.1" && value.schema === "reflection",
   );
   return [
+    ...admissionWarnings(source, parts),
     ...refusedReflection.map(({ path }) => {
       const hint = "give { image: FILE }";
       const message = "reflection is a bidirectional stream, which most servers refuse over HTTP/1.1";
@@ -209,11 +216,12 @@ export function warningsOf(source: Source, parts: Parts): Problem[] {
 
 function matchesAll({ match }: RouteConfig): boolean {
   if (match === undefined) return true;
-  const { service, method, authority, headers } = match;
+  const { service, method, authority, headers, identity, claims } = match;
   return (
     (service === undefined || service === "*") &&
     (method === undefined || method === "*/*") &&
     authority === undefined &&
-    Object.keys(headers ?? {}).length === 0
+    identity === undefined &&
+    Object.keys({ ...headers, ...claims }).length === 0
   );
 }

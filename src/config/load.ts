@@ -3,10 +3,12 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { createLocalJWKSet, type JSONWebKeySet } from "jose";
 import { loadRoutes } from "../local/load.ts";
 import type { Routes } from "../local/routes.ts";
 import { schemaOfImage } from "../schema/image.ts";
 import type { Schema } from "../schema/schema.ts";
+import type { KeySets } from "./admission.ts";
 import { crossProblems, isMap, type Part, partsOf, rawParts, warningsOf } from "./check.ts";
 import { byPlace, ConfigError, formatProblems, type Problem } from "./problem.ts";
 import { type Config, config } from "./schema.ts";
@@ -20,6 +22,8 @@ export interface Loaded {
   readonly pem: ReadonlyMap<string, string>;
   /** What the images describe, by their paths in the same way. */
   readonly schemas: ReadonlyMap<string, Schema>;
+  /** The key sets, by their paths in the same way. */
+  readonly keySets: KeySets;
   /** What the module exports; undefined where there is none. */
   readonly routes: Routes | undefined;
   /** What is no fault, but hardly meant; "" where there is nothing. Ready to print. */
@@ -44,6 +48,7 @@ export async function loadConfig(file: string, read: ReadFile = fromDisk): Promi
   const parts = partsOf(source);
   const pem = new Map<string, string>();
   const schemas = new Map<string, Schema>();
+  const keySets = new Map<string, JSONWebKeySet>();
   const readBeside: ReadFile = (path) => read(resolve(dirname(file), path));
   const problems = [
     ...schemaProblems(source),
@@ -54,12 +59,13 @@ export async function loadConfig(file: string, read: ReadFile = fromDisk): Promi
       return text;
     }),
     ...readImages(source, readBeside, schemas),
+    ...readKeySets(source, readBeside, keySets),
   ];
   const module = await importModule(source, file, readBeside);
   problems.push(...module.problems);
   if (problems.length > 0) throw new ConfigError(problems.sort(byPlace), source.text);
   const warnings = formatProblems(warningsOf(source, parts).sort(byPlace), source.text);
-  return { config: config.parse(source.value), pem, schemas, routes: module.routes, warnings };
+  return { config: config.parse(source.value), pem, schemas, keySets, routes: module.routes, warnings };
 }
 
 /**
@@ -111,6 +117,29 @@ function readImages(source: Source, read: ReadFile, schemas: Map<string, Schema>
       return [];
     } catch (error) {
       return [source.problem([...path, "schema", "image"], (error as Error).message)];
+    }
+  });
+}
+
+/** Reads every file with an issuer's keys. */
+function readKeySets(source: Source, read: ReadFile, keySets: Map<string, JSONWebKeySet>): Problem[] {
+  return [...rawParts(source, "listeners"), ...rawParts(source, "routes")].flatMap(({ path, value }) => {
+    const file = isMap(value) && isMap(value.jwt) ? value.jwt.jwks : undefined;
+    if (typeof file !== "string" || file === "" || file.includes("://") || keySets.has(file)) return [];
+    const at: Path = [...path, "jwt", "jwks"];
+    let text: string;
+    try {
+      text = asText(read(file));
+    } catch (error) {
+      return [source.problem(at, `${whyUnread(error)}: ${file}`)];
+    }
+    try {
+      const keys = JSON.parse(text) as JSONWebKeySet;
+      createLocalJWKSet(keys);
+      keySets.set(file, keys);
+      return [];
+    } catch {
+      return [source.problem(at, `no JSON Web Key Set in ${file}`, { hint: 'it is { "keys": [...] }' })];
     }
   });
 }

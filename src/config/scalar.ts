@@ -1,5 +1,7 @@
 /** The words of the configuration that are more than strings: durations, sizes, addresses, URLs, patterns, header names. */
 import { z } from "zod";
+import { checkHeaderPattern } from "../admit/allowed-headers.ts";
+import { namePattern } from "../admit/certificate.ts";
 import { compileMatch } from "../route/match.ts";
 import { parseListenAddress } from "../serve/address.ts";
 import { originProblem } from "../serve/cors.ts";
@@ -168,6 +170,38 @@ export function parseHeaderNameOrAll(text: string): Parsed<string> {
     : wrong(`not a header name: "${text}"`, 'only "*" alone stands for others');
 }
 
+/** "100/s", "600/m", "10/h", as calls per second. */
+export function parseRate(text: string): Parsed<number> {
+  const match = /^(\d+(?:\.\d+)?)\/(s|m|h)$/.exec(text);
+  if (match === null) {
+    const amount = /^\d+(?:\.\d+)?$/.test(text);
+    return wrong(`not a rate: "${text}"`, amount ? `did you mean "${text}/s"?` : 'write "100/s", "600/m" or "10/h"');
+  }
+  const perSecond = (Number(match[1]) * 1_000) / unitMs[match[2] as keyof typeof unitMs];
+  return perSecond > 0 ? right(perSecond) : wrong(`a rate of ${text} lets nobody in`, "use refuse for that");
+}
+
+/** A key set's address, or the path of a file with one. */
+export function parseKeySet(text: string): Parsed<string> {
+  if (text === "") return wrong("must not be empty");
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1];
+  if (scheme === undefined) return right(text);
+  if (!/^https?$/i.test(scheme)) return wrong(`unknown scheme "${scheme}"`, "known: https, and http for tests");
+  return URL.canParse(text) ? right(text) : wrong(`not a URL: "${text}"`);
+}
+
+/** What a function refuses with a TypeError. */
+function parseBy(check: (text: string) => unknown): (text: string) => Parsed<string> {
+  return (text) => {
+    try {
+      check(text);
+      return right(text);
+    } catch (error) {
+      return wrong((error as Error).message);
+    }
+  };
+}
+
 /** "reflection" is the only word; a file is given as a map. */
 export function parseSchemaWord(text: string): Parsed<"reflection"> {
   if (text === "reflection") return right(text);
@@ -235,3 +269,11 @@ export const methodPattern = scalar("a string", parsePattern("method"));
 export const authorityPattern = scalar("a string", parsePattern("authority"));
 export const serviceName = scalar("the name of a service", parseServiceName);
 export const authority = scalar("a host, or host:port", parseAuthority);
+export const rate = scalar('a rate such as "100/s"', parseRate).meta({ pattern: "^\\d+(\\.\\d+)?/[smh]$" });
+export const keySet = scalar("a URL, or the path of a file", parseKeySet);
+export const headerPattern = scalar("the name of a header", parseBy(checkHeaderPattern));
+export const certificateName = scalar("a name", parseBy(namePattern));
+export const identityPattern = scalar(
+  "a name",
+  parseBy((identity) => compileMatch({ identity })),
+);

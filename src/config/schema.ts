@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Protocol } from "../call.ts";
 import { logLevels } from "../observe/log.ts";
 import { errorNames } from "../wire/status.ts";
+import { admissionKeys } from "./admission.ts";
 import { listenerLimits, upstreamLimits } from "./limits.ts";
 import * as scalar from "./scalar.ts";
 
@@ -47,6 +48,7 @@ export const listener = z
     ),
     tls: listenerTls.optional(),
     cors: cors.optional(),
+    ...admissionKeys,
     limits: listenerLimits.optional(),
   })
   .describe("One port to listen on.");
@@ -160,6 +162,13 @@ export const match = z
       .record(scalar.headerName, headerMatch)
       .optional()
       .describe("Headers that the call must have: a value, { present: true } or { prefix: ... }."),
+    identity: scalar.identityPattern
+      .optional()
+      .describe('Who calls, as the listener\'s jwt or certificate found: a name, or "spiffe://acme.example/*".'),
+    claims: z
+      .record(z.string().min(1), headerMatch)
+      .optional()
+      .describe("What the token of the listener's jwt must say, by the claim's name, as with headers."),
   })
   .describe("What a call must be for this route; everything that is given must fit. Default: every call.");
 
@@ -188,6 +197,7 @@ export const route = z
       .optional()
       .describe("Headers added after the caller's own: a value, or a list of values."),
     remove_headers: z.array(scalar.changeableHeaderName).optional().describe("Headers of the caller that don't pass."),
+    ...admissionKeys,
     timeout: scalar.positiveDuration
       .optional()
       .describe("Time for the whole call, at most; a shorter deadline of the caller's counts."),
