@@ -35,9 +35,16 @@ export interface Session {
 }
 
 export function openSession(socket: Socket, protocol: "http1" | "http2", options: SessionOptions): Session {
-  const { secure, http1, http2, admit } = options;
+  const { secure, http1, http2 } = options;
   const httpVersion = protocol === "http1" ? "1.1" : "2.0";
-  const listener = listenerOf({ ...originOf(socket, secure), httpVersion, admit }, options);
+  const origin: Origin = {
+    ...originOf(socket, secure),
+    httpVersion,
+    get admit() {
+      return options.admit; // as it is now
+    },
+  };
+  const listener = listenerOf(origin, options);
   const connection =
     protocol === "http2"
       ? new Http2Connection(socket, { role: "server", listener, settings: http2 ?? {} })

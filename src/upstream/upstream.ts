@@ -2,7 +2,7 @@
 import type { Call, Protocol } from "../call.ts";
 import type { Schema } from "../schema/schema.ts";
 import { type Balance, roundRobin } from "./balance.ts";
-import { type Lookup, lookupAddresses } from "./discovery.ts";
+import { createLookups, type Lookup, type LookupService } from "./discovery.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { EndpointOwner } from "./endpoint-parts.ts";
 import { EndpointSet } from "./endpoint-set.ts";
@@ -40,6 +40,7 @@ export interface Upstream {
 export interface UpstreamParts {
   readonly dial: Dial;
   readonly lookup: Lookup;
+  readonly lookupService: LookupService;
 }
 
 /**
@@ -51,7 +52,7 @@ export interface UpstreamParts {
 export function createUpstream(options: UpstreamOptions, parts: Partial<UpstreamParts> = {}): Upstream {
   return new EndpointGroup(options, {
     dial: options.http === "1.1" ? dialHttp1 : dial,
-    lookup: lookupAddresses,
+    ...createLookups(options.dns),
     ...parts,
   });
 }
@@ -86,7 +87,9 @@ class EndpointGroup implements Upstream, EndpointOwner {
       upstream: options.name,
       targets: checked.targets,
       create: endpointFactory(checked, parts.dial, this),
+      discovery: typeof options.endpoints === "function" ? options.endpoints : undefined,
       lookup: parts.lookup,
+      lookupService: parts.lookupService,
       timeoutMs: checked.limits.connectTimeoutMs,
       log: options.log,
       onChange: () => this.#changed(),
