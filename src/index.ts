@@ -4,6 +4,7 @@ export { authorizeCertificate, type CertificateOptions } from "./admit/certifica
 export { authorizeJwt, type JwtAlgorithm, type JwtOptions } from "./admit/jwt.ts";
 export type { RateLimitKey, RateLimitOptions } from "./admit/rate-limit.ts";
 export type { Call, Identity, Peer, PeerCertificate, Protocol } from "./call.ts";
+export { type KubernetesOptions, kubernetesEndpoints } from "./discovery/kubernetes.ts";
 export type { Http1Settings } from "./http1/settings.ts";
 export type { Http2Settings } from "./http2/settings.ts";
 export type { Routes } from "./local/routes.ts";
@@ -22,5 +23,7 @@ export { createHandler, type HandlerOptions, identityKey, peerKey } from "./univ
 export { createProxyTransport, type ProxyTransportOptions } from "./universal/transport.ts";
 export type { Balance } from "./upstream/balance.ts";
 export { roundRobin } from "./upstream/balance.ts";
+export type { DnsOptions } from "./upstream/discovery.ts";
+export type { Discovery, EndpointListener, EndpointSource } from "./upstream/endpoint-source.ts";
 export type { EndpointOptions } from "./upstream/target.ts";
 export { createUpstream, type Upstream, type UpstreamOptions } from "./upstream/upstream.ts";

@@ -23,6 +23,7 @@ const ranks: Record<string, number> = {
   upstream: 4,
   route: 5, // a rule names the upstream that calls go to
   local: 5,
+  discovery: 5, // it tells upstreams of their endpoints
   steps: 6,
   proxy: 7,
   observe: 8,
@@ -41,7 +42,8 @@ const nodeAllowed = [
   /^cli\//,
   /^compress\//,
   /^upstream\/(transport|discovery)\.ts$/,
-  /^config\/load\.ts$/,
+  /^discovery\//,
+  /^config\/(load|endpoint-file|discovery)\.ts$/,
 ];
 
 /** Parts that could be packages of their own, and the packages they may use. */

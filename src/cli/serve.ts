@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import process from "node:process";
 import { build, defaultAddress, type Parts } from "../config/build.ts";
+import type { EndpointList } from "../config/check-endpoints.ts";
 import { loadConfig, loadSchema } from "../config/load.ts";
 import type { Config, Listener, UpstreamConfig } from "../config/schema.ts";
 import type { ServeHttp } from "../plain-http.ts";
@@ -46,7 +47,7 @@ async function partsOf({ config, to, upstream }: ServeCommand): Promise<Parts> {
  * @throws UsageError if the schema's file can't be used
  */
 export function partsOfEndpoints(
-  endpoints: readonly UpstreamConfig["endpoints"][number][],
+  endpoints: readonly EndpointList[number][],
   { protocols, http, schema }: ServeCommand["upstream"],
 ): Parts {
   const schemas = new Map<string, Schema>();

@@ -15,6 +15,9 @@ import type { UpstreamTls } from "../upstream/transport.ts";
 import { createUpstream, type Upstream, type UpstreamOptions } from "../upstream/upstream.ts";
 import { codeOfName } from "../wire/status.ts";
 import { admissionOptions, type KeySets } from "./admission.ts";
+import type { EndpointList } from "./check-endpoints.ts";
+import { endpointsOf } from "./discovery.ts";
+import { given } from "./given.ts";
 import { http1Settings, http2Settings } from "./limits.ts";
 import type { Config, Listener, RouteConfig, UpstreamConfig } from "./schema.ts";
 
@@ -26,6 +29,8 @@ export interface Parts {
   readonly schemas: ReadonlyMap<string, Schema>;
   /** Of the issuers of tokens. Default: none. */
   readonly keySets?: KeySets;
+  /** Of the configuration file: endpoint files are relative to it. Default: the one that the process runs in. */
+  readonly folder?: string | undefined;
   /** Services of our own beside the proxy. */
   readonly routes?: Routes | undefined;
 }
@@ -49,12 +54,12 @@ export const defaultAddress = "127.0.0.1:8080";
 
 /** Nothing is listened on, connected to or resolved yet. */
 export function build(
-  { config, pem, schemas, keySets = new Map(), routes }: Parts,
+  { config, pem, schemas, keySets = new Map(), folder, routes }: Parts,
   { log, onCall, serveHttp }: Observers,
 ): Built {
   const upstreams = new Map(
     Object.entries(config.upstreams ?? {}).map(([name, given]) => {
-      return [name, createUpstream({ ...upstreamOptions(given, { pem, schemas }), name, log })];
+      return [name, createUpstream({ ...upstreamOptions(given, { pem, schemas, folder, name }), name, log })];
     }),
   );
   const director = createRouteTable(config.routes.map((route) => routeOf(route, upstreams, keySets)));
@@ -71,12 +76,13 @@ export function build(
 
 function upstreamOptions(
   config: UpstreamConfig,
-  { pem, schemas }: Pick<Parts, "pem" | "schemas">,
+  { pem, schemas, folder, name }: Pick<Parts, "pem" | "schemas" | "folder"> & { readonly name: string },
 ): Omit<UpstreamOptions, "name"> {
   return {
-    endpoints: config.endpoints.map(endpointOptions),
+    endpoints: endpointsOf(config, { folder, upstream: name, optionsOf: endpointOptions }),
     http2: http2Settings(config.limits),
     ...given({
+      dns: config.dns,
       protocols: config.protocols,
       http: config.http,
       codecs: config.codecs,
@@ -89,7 +95,7 @@ function upstreamOptions(
   };
 }
 
-function endpointOptions(endpoint: UpstreamConfig["endpoints"][number]): EndpointOptions {
+function endpointOptions(endpoint: EndpointList[number]): EndpointOptions {
   if (typeof endpoint === "string") return endpoint;
   return { url: endpoint.url, ...given({ name: endpoint.name, serverName: endpoint.server_name }) };
 }
@@ -155,10 +161,4 @@ function rewriteOf(config: RouteConfig): Rewrite | undefined {
     [values].flat().map((value) => [name, value] as const),
   );
   return given({ ...rewrite, addHeaders, removeHeaders });
-}
-
-/** Without the keys that the file doesn't give, so that defaults hold. */
-function given<T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
-  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries) as { [Key in keyof T]?: Exclude<T[Key], undefined> };
 }

@@ -1,8 +1,8 @@
 /** What a schema can't say of a configuration: that its parts fit together. Works on each part that is sound by itself. */
 import type { z } from "zod";
-import { parseTarget } from "../upstream/target.ts";
 import { admissionKeys } from "./admission.ts";
 import { admissionProblems, admissionWarnings } from "./check-admission.ts";
+import { endpointProblems, repeated } from "./check-endpoints.ts";
 import type { Problem } from "./problem.ts";
 import { kindOf } from "./scalar.ts";
 import { type Listener, listener, type RouteConfig, route, type UpstreamConfig, upstream } from "./schema.ts";
@@ -78,11 +78,6 @@ function corsProblems(source: Source, { path, value }: Part<Listener>): Problem[
   });
 }
 
-/** Those whose key an earlier one has too. */
-function repeated<T>(items: readonly T[], keyOf: (item: T) => string): T[] {
-  return items.filter((item, index) => items.findIndex((other) => keyOf(other) === keyOf(item)) < index);
-}
-
 function upstreamProblems(source: Source, part: Part<UpstreamConfig>): Problem[] {
   return [...protocolProblems(source, part), ...endpointProblems(source, part)];
 }
@@ -101,42 +96,6 @@ function protocolProblems(source: Source, { path, value }: Part<UpstreamConfig>)
     const at = index === undefined ? [...path, "http"] : [...path, "protocols", index];
     const hint = "give protocols: [grpc_web], or [connect]";
     problems.push(source.problem(at, "grpc can't be spoken over HTTP/1.1", index === undefined ? { hint } : {}));
-  }
-  return problems;
-}
-
-function endpointProblems(source: Source, { path, value }: Part<UpstreamConfig>): Problem[] {
-  const endpoints = value.endpoints.map((endpoint, index) => {
-    const at = [...path, "endpoints", index];
-    if (typeof endpoint === "string")
-      return { at, urlAt: at, url: endpoint, name: parseTarget(endpoint).name, serverName: undefined };
-    const { name, url, server_name: serverName } = endpoint;
-    return {
-      at: [...at, name === undefined ? "url" : "name"],
-      urlAt: [...at, "url"],
-      url,
-      name: name ?? parseTarget(url).name,
-      serverName,
-    };
-  });
-  const problems = repeated(endpoints, (endpoint) => endpoint.name).map((endpoint) =>
-    source.problem(endpoint.at, `endpoint "${endpoint.name}" is given twice`, { hint: "each needs a name of its own" }),
-  );
-  for (const { url, urlAt, serverName } of endpoints) {
-    const secure = url.toLowerCase().startsWith("https:");
-    const hint = `did you mean "${url.replace(/^http:/i, "https:")}"?`;
-    if (!secure && value.tls !== undefined) {
-      problems.push(
-        source.problem(urlAt, `upstream "${String(path.at(-1))}" has tls, but this endpoint is cleartext`, { hint }),
-      );
-    } else if (!secure && serverName !== undefined) {
-      problems.push(source.problem(urlAt, "server_name is for TLS, but this endpoint is cleartext", { hint }));
-    }
-  }
-  const { cert, key } = value.tls ?? {};
-  if ((cert === undefined) !== (key === undefined)) {
-    const [given, other] = cert === undefined ? ["key", "cert"] : ["cert", "key"];
-    problems.push(source.problem([...path, "tls", given], `"${given}" needs "${other}" beside it`, { part: "key" }));
   }
   return problems;
 }

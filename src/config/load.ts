@@ -10,8 +10,9 @@ import { schemaOfImage } from "../schema/image.ts";
 import type { Schema } from "../schema/schema.ts";
 import type { KeySets } from "./admission.ts";
 import { crossProblems, isMap, type Part, partsOf, rawParts, warningsOf } from "./check.ts";
+import { parseEndpoints } from "./endpoint-file.ts";
 import { byPlace, ConfigError, formatProblems, type Problem } from "./problem.ts";
-import { type Config, config } from "./schema.ts";
+import { type Config, config, type UpstreamConfig } from "./schema.ts";
 import { type Path, parseSource, type Source } from "./source.ts";
 import { schemaProblems } from "./validate.ts";
 
@@ -24,6 +25,8 @@ export interface Loaded {
   readonly schemas: ReadonlyMap<string, Schema>;
   /** The key sets, by their paths in the same way. */
   readonly keySets: KeySets;
+  /** Where the file is, as an absolute path. */
+  readonly folder: string;
   /** What the module exports; undefined where there is none. */
   readonly routes: Routes | undefined;
   /** What is no fault, but hardly meant; "" where there is nothing. Ready to print. */
@@ -60,12 +63,21 @@ export async function loadConfig(file: string, read: ReadFile = fromDisk): Promi
     }),
     ...readImages(source, readBeside, schemas),
     ...readKeySets(source, readBeside, keySets),
+    ...readEndpointFiles(source, parts.upstreams, dirname(file)),
   ];
   const module = await importModule(source, file, readBeside);
   problems.push(...module.problems);
   if (problems.length > 0) throw new ConfigError(problems.sort(byPlace), source.text);
   const warnings = formatProblems(warningsOf(source, parts).sort(byPlace), source.text);
-  return { config: config.parse(source.value), pem, schemas, keySets, routes: module.routes, warnings };
+  return {
+    config: config.parse(source.value),
+    pem,
+    schemas,
+    keySets,
+    folder: dirname(resolve(file)),
+    routes: module.routes,
+    warnings,
+  };
 }
 
 /**
@@ -140,6 +152,29 @@ function readKeySets(source: Source, read: ReadFile, keySets: Map<string, JSONWe
       return [];
     } catch {
       return [source.problem(at, `no JSON Web Key Set in ${file}`, { hint: 'it is { "keys": [...] }' })];
+    }
+  });
+}
+
+/**
+ * Reads every file with endpoints: one that is broken from the start is found here, and not at the first call. From the disk, not
+ * as a part of the configuration: a change of it is no change of that.
+ */
+function readEndpointFiles(source: Source, upstreams: readonly Part<UpstreamConfig>[], folder: string): Problem[] {
+  return upstreams.flatMap(({ path, value }) => {
+    const { endpoints } = value;
+    if (Array.isArray(endpoints) || endpoints.file === undefined) return [];
+    const at: Path = [...path, "endpoints", "file"];
+    try {
+      const rules = { secure: value.tls !== undefined, who: `upstream "${String(path.at(-1))}"` };
+      parseEndpoints(endpoints.file, asText(fromDisk(resolve(folder, endpoints.file))), rules);
+      return [];
+    } catch (error) {
+      if (!(error instanceof ConfigError)) return [source.problem(at, `${whyUnread(error)}: ${endpoints.file}`)];
+      const [first] = error.problems;
+      return [
+        source.problem(at, `${first!.file}:${first!.line}:${first!.column}: ${first!.message}`, { hint: first!.hint }),
+      ];
     }
   });
 }

@@ -65,6 +65,33 @@ const namedEndpoint = z
   })
   .describe("An endpoint with a name of its own.");
 
+/** Also what an endpoint file is. */
+export const endpointList = z
+  .array(z.union([scalar.endpointUrl, namedEndpoint], { error: scalar.expected("a URL, or a map with url") }))
+  .describe("URLs. A host name stands for every address it resolves to, dns+srv:// for what SRV records say.");
+
+const kubernetes = z
+  .strictObject({
+    service: scalar.kubernetesName.describe("The service's name."),
+    namespace: scalar.kubernetesName.optional().describe("Default: the one of the pod that Manifold runs in."),
+    port: z
+      .union([z.string().min(1), z.int().min(1).max(65_535)], { error: scalar.expected("a port's name or number") })
+      .optional()
+      .describe("A port of the service by name, or of the pods by number. Default: the only one."),
+    server: scalar.apiServer.optional().describe("The API, as https://10.0.0.1:6443. Default: the cluster's own."),
+    token: path.optional().describe("File with a token for it. Default: the pod's service account."),
+    ca: path.optional().describe("PEM file: who signed its certificate. Default: the pod's service account."),
+  })
+  .describe("A service's pods, as Kubernetes tells of them. Over TLS if the upstream has `tls`.");
+
+const discovered = z
+  .strictObject({
+    file: path.optional().describe("YAML file with a list of endpoints, read again when it changes."),
+    kubernetes: kubernetes.optional(),
+  })
+  .meta({ oneOf: [{ required: ["file"] }, { required: ["kubernetes"] }] })
+  .describe("Endpoints that come and go. When it can't be told, the last ones stay.");
+
 const upstreamTls = z
   .strictObject({
     ca: path.optional().describe("PEM file: who may have signed the endpoints' certificates. Default: the system's."),
@@ -92,9 +119,21 @@ const schema = z
 export const upstream = z
   .strictObject({
     endpoints: z
-      .array(z.union([scalar.endpointUrl, namedEndpoint], { error: scalar.expected("a URL, or a map with url") }))
-      .min(1)
-      .describe("Where the service runs. A host name stands for every address it resolves to."),
+      .union([endpointList.min(1), discovered], {
+        error: scalar.expected("a list of endpoints, or a map with file or kubernetes"),
+      })
+      .describe("Where the service runs: a list, or who tells."),
+    dns: z
+      .strictObject({
+        servers: z
+          .array(scalar.dnsServer)
+          .min(1)
+          .describe(
+            'Asked in place of the system\'s: "10.0.0.53", "[fd00::53]:5353". They don\'t know the hosts file.',
+          ),
+      })
+      .optional()
+      .describe("Who is asked for the addresses of host names. Default: the system."),
     protocols: z
       .array(z.enum(protocols))
       .min(1)
