@@ -1,5 +1,7 @@
 /** What a schema can't say of how calls are spread: that health, subsets, tiers and weighted routes fit together. */
+
 import { isMap, type Part } from "./check.ts";
+import { listedEndpoints } from "./check-endpoints.ts";
 import type { Problem } from "./problem.ts";
 import type { UpstreamConfig } from "./schema.ts";
 import type { Path, Source } from "./source.ts";
@@ -29,7 +31,9 @@ function healthProblems(source: Source, { path, value }: Part<UpstreamConfig>): 
 function subsetProblems(source: Source, { path, value }: Part<UpstreamConfig>): Problem[] {
   const { subset, endpoints } = value;
   if (subset === undefined) return [];
-  const labels = endpoints.flatMap((one) => (typeof one === "string" ? [] : Object.keys(one.labels ?? {})));
+  const labels = listedEndpoints({ endpoints }).flatMap((one) =>
+    typeof one === "string" ? [] : Object.keys(one.labels ?? {}),
+  );
   if (labels.includes(subset.label)) return [];
   const hint = labels.length === 0 ? "give endpoints labels" : suggestion(subset.label, [...new Set(labels)]);
   return [source.problem([...path, "subset", "label"], `no endpoint has the label "${subset.label}"`, { hint })];

@@ -1,5 +1,5 @@
 /** Director: where a call goes. The one decision that a user of the library writes. */
-import type { Call } from "../call.ts";
+import type { Admit, Call } from "../call.ts";
 import type { Layout } from "../layout/layout.ts";
 import type { Schema } from "../schema/schema.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
@@ -26,6 +26,8 @@ export interface OneToOne {
   readonly retry?: RetryPolicy;
   /** Milliseconds, at most; the caller's own deadline counts where it is shorter. Default: the caller's alone. */
   readonly timeoutMs?: number;
+  /** Asked before the call is sent. Default: nobody. */
+  readonly admit?: Admit;
 }
 
 /** One call to many endpoints, whose replies are gathered by a layout. */
@@ -51,6 +53,8 @@ export interface OneToMany {
   readonly outgoing?: (endpoint: Endpoint, call: Call) => readonly (readonly [name: string, value: string])[];
   /** Milliseconds for the whole call, at most. Default: the caller's own deadline. */
   readonly timeoutMs?: number;
+  /** Asked before the call is sent. Default: nobody. */
+  readonly admit?: Admit;
 }
 
 /**

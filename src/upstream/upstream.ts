@@ -5,7 +5,7 @@ import type { Schema } from "../schema/schema.ts";
 import { roundRobin } from "./balance.ts";
 import { Breaker, type UpstreamStats } from "./breaker.ts";
 import { HealthChecks } from "./check/checks.ts";
-import { type Lookup, lookupAddresses } from "./discovery.ts";
+import { createLookups, type Lookup, type LookupService } from "./discovery.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { EndpointOwner } from "./endpoint-parts.ts";
 import { EndpointSet } from "./endpoint-set.ts";
@@ -61,6 +61,7 @@ export interface UpstreamParts {
   /** Connects and says nothing: for health checks that ask for no more. */
   readonly dialTcp: Dial;
   readonly lookup: Lookup;
+  readonly lookupService: LookupService;
 }
 
 /**
@@ -74,7 +75,7 @@ export function createUpstream(options: UpstreamOptions, parts: Partial<Upstream
   return new EndpointGroup(options, {
     dial: options.http === "1.1" ? dialHttp1 : dial,
     dialTcp: dialSilently(options.http === "1.1" ? "http/1.1" : "h2"),
-    lookup: lookupAddresses,
+    ...createLookups(options.dns),
     ...parts,
   });
 }
@@ -121,7 +122,9 @@ class EndpointGroup implements Upstream, EndpointOwner {
       upstream: options.name,
       targets: checked.targets,
       create: endpointFactory(checked, { dial: parts.dial, owner: this, breaker: this.breaker }),
+      discovery: typeof options.endpoints === "function" ? options.endpoints : undefined,
       lookup: parts.lookup,
+      lookupService: parts.lookupService,
       timeoutMs: checked.limits.connectTimeoutMs,
       log: options.log,
       onChange: () => this.#changed(),
