@@ -194,6 +194,7 @@ describe("a source of endpoints", () => {
     acquire(upstream);
     seen.listener!.onEndpoints(["http://10.0.0.1:1", "http://10.0.0.2:1"]);
     acquire(upstream);
+    acquire(upstream);
     const [first, second] = transport.take().map((dial) => dial.open());
     const kept = upstream.endpoints[1];
     seen.listener!.onEndpoints(["http://10.0.0.3:1", "http://10.0.0.2:1"]);
