@@ -2,10 +2,10 @@
 import { Code } from "@connectrpc/connect";
 import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
 import { ErrorCode } from "./http2/errors.ts";
-import { type Field, valueOf } from "./http2/field.ts";
+import { type Field, FieldKind, valueOf } from "./http2/field.ts";
 import { turn } from "./http2/turn.ts";
-import type { Endpoint } from "./upstream/endpoint.ts";
 import type { Outcome } from "./upstream/outlier.ts";
+import type { Reached } from "./upstream/waiter.ts";
 import { parseStatus, statusOfHttp, statusOfReset } from "./wire/status.ts";
 
 /** The call that a try is for. */
@@ -17,10 +17,10 @@ export interface AttemptOwner {
   /** Bytes of the request have left. */
   requestSent(bytes: number): void;
   responseBytes: number;
-  /** The response is complete; `fields` are the trailers, or the headers of a Trailers-Only response. */
+  /** Somebody wants to know how the call ends. */
+  readonly recorded: boolean;
+  /** The response is complete; `fields` are the trailers, or the headers of a Trailers-Only response. With a status if that is recorded. */
   complete(fields: readonly Field[]): void;
-  /** The same for a response in a protocol that isn't looked into; `status` is what its HTTP status says. */
-  completeOpaque(status: number): void;
   /** The response can't be completed; the caller gets a status of ours. */
   fail(code: Code, message: string, detail?: string): void;
   /** The endpoint did no work for the call. */
@@ -31,7 +31,7 @@ export interface AttemptOwner {
 const fairTimeMs = 100;
 
 export class Attempt implements StreamListener {
-  readonly endpoint: Endpoint;
+  readonly endpoint: Reached;
   /** The upstream's stream; set as soon as it is open, before anything comes of it. */
   stream!: HttpStream;
   /** A part of the response has gone to the caller. */
@@ -40,10 +40,10 @@ export class Attempt implements StreamListener {
   readonly #startedAt = turn.now;
   #over = false;
 
-  constructor(owner: AttemptOwner, endpoint: Endpoint) {
+  constructor(owner: AttemptOwner, endpoint: Reached) {
     this.owner = owner;
     this.endpoint = endpoint;
-    endpoint.begin();
+    endpoint.begin?.();
   }
 
   /** Gives up; the upstream is told. */
@@ -62,7 +62,7 @@ export class Attempt implements StreamListener {
   protected report(outcome: Outcome): void {
     if (this.#over) return;
     this.#over = true;
-    this.endpoint.report(outcome);
+    this.endpoint.report?.(outcome);
   }
 
   onHeaders(fields: Field[], end: boolean): void {
@@ -72,17 +72,17 @@ export class Attempt implements StreamListener {
     owner.commit();
     let isGrpc = false;
     let hasStatus = false;
-    let passed = fields; // http2-settings belongs to the upstream's connection
+    let hasHop = false;
     for (let i = 1; i < fields.length; i++) {
-      const { name, value } = fields[i]!;
+      const { kind, name, value } = fields[i]!;
       if (name === "content-type") isGrpc = value.startsWith("application/grpc");
       else if (name === "grpc-status") hasStatus = true;
-      else if (name === "http2-settings") passed = fields.filter((field) => field.name !== name);
+      else if (kind === FieldKind.nextHop) hasHop = true;
     }
     if (!hasStatus && (status !== "200" || !isGrpc)) return this.#notGrpc(status, valueOf(fields, "content-type"));
     if (end && !hasStatus) return this.#cutShort();
     this.answered = true;
-    owner.downstream.sendHeaders(passed, end);
+    owner.downstream.sendHeaders(hasHop ? withoutHop(fields) : fields, end);
     if (end) this.#complete(fields);
   }
 
@@ -112,7 +112,7 @@ export class Attempt implements StreamListener {
       case "connection":
         return this.owner.fail(Code.Unavailable, "upstream connection lost", detail);
       case "idle":
-        return this.owner.fail(Code.Unavailable, "upstream stream was idle for too long", detail);
+        return this.owner.fail(Code.Unavailable, `upstream stream was idle for too long${this.#awaited()}`, detail);
       case "malformed":
         return this.owner.fail(Code.Internal, "upstream sent a malformed response", detail);
       case "peer":
@@ -139,11 +139,20 @@ export class Attempt implements StreamListener {
     return "failure";
   }
 
+  /** Over HTTP/1.1 some servers read a request to its end before they answer: a caller that waits for a reply first never gets one. */
+  #awaited(): string {
+    return this.answered || this.stream.localEnded ? "" : ": it has not answered, and the request has not ended";
+  }
+
   /** gRPC over HTTP/2, "HTTP to gRPC status": what came is some other server's answer, of which the caller gets the gist. */
   #notGrpc(status: string, contentType: string | undefined): void {
     const what = contentType === undefined ? "" : ` and content-type "${contentType}"`;
     this.report(outcomeOfHttp(Number(status)));
-    this.owner.fail(statusOfHttp(Number(status)), `upstream answered with HTTP ${status}${what}`);
+    const message = `upstream answered with HTTP ${status}${what}`;
+    // of streams in both directions, which Connect's servers have on HTTP/2 only
+    if (status === "505")
+      return this.owner.fail(Code.Unimplemented, `${message}: the method needs another HTTP version`);
+    this.owner.fail(statusOfHttp(Number(status)), message);
   }
 }
 
@@ -161,4 +170,12 @@ export function outcomeOfStatus(value: string, hasMessages: boolean): Outcome {
 /** What a server, or a proxy before it, says of itself; 500 and below may be an answer to the request. */
 export function outcomeOfHttp(status: number): Outcome {
   return status === 502 || status === 503 || status === 504 ? "failure" : "success";
+}
+
+/** Without what is for the upstream's own connection. Nearly always the same list. */
+export function withoutHop(fields: readonly Field[]): readonly Field[] {
+  for (let i = 0; i < fields.length; i++) {
+    if (fields[i]!.kind === FieldKind.nextHop) return fields.filter(({ kind }) => kind !== FieldKind.nextHop);
+  }
+  return fields;
 }

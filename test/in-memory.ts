@@ -10,7 +10,7 @@ import { Breaker, defaultBreaker } from "../src/upstream/breaker.ts";
 import type { Endpoint } from "../src/upstream/endpoint.ts";
 import type { Outcome } from "../src/upstream/outlier.ts";
 import type { Upstream } from "../src/upstream/upstream.ts";
-import type { Waiter } from "../src/upstream/waiter.ts";
+import type { Reached, Waiter } from "../src/upstream/waiter.ts";
 import { type MemorySocket, settle, socketPair } from "./http2/memory-socket.ts";
 import { preface, RawPeer, settingsAck, settingsFrame } from "./http2/raw-peer.ts";
 import { ConnectionRecorder, fieldsOf, type Pairs, StreamRecorder } from "./http2/recorder.ts";
@@ -76,7 +76,6 @@ export class FakeUpstream implements Upstream {
   readonly codecs = ["proto"];
   readonly schema = undefined;
   readonly http = "2";
-  readonly endpoints: readonly Endpoint[] = [];
   readonly breaker = new Breaker(defaultBreaker, "users");
   readonly stats = this.breaker.stats;
   readonly backends: Backend[] = [];
@@ -87,7 +86,11 @@ export class FakeUpstream implements Upstream {
   readonly avoided: (string | undefined)[] = [];
   #next = 0;
 
-  acquire(_call: unknown, waiter: Waiter, avoid?: Endpoint): (() => void) | undefined {
+  get endpoints(): readonly Endpoint[] {
+    return this.backends.map(({ endpoint }) => endpoint);
+  }
+
+  acquire(_call: unknown, waiter: Waiter, avoid?: Reached): (() => void) | undefined {
     this.avoided.push(avoid?.name);
     if (!this.holds) {
       this.#give(waiter, avoid);
@@ -96,6 +99,20 @@ export class FakeUpstream implements Upstream {
     this.waiting.add(waiter);
     return () => this.waiting.delete(waiter);
   }
+
+  acquireAt(endpoint: Endpoint, call: unknown, waiter: Waiter): (() => void) | undefined {
+    const { holds } = this;
+    const only: Waiter = {
+      onConnection: () => {
+        const { connection } = this.backends.find((backend) => backend.endpoint === endpoint)!;
+        waiter.onConnection(connection, endpoint);
+      },
+      onUnavailable: (error) => waiter.onUnavailable(error),
+    };
+    return holds ? this.acquire(call, only) : void only.onConnection(undefined as never, endpoint);
+  }
+
+  resolved(): undefined {}
 
   release(): void {
     this.holds = false;
@@ -114,7 +131,7 @@ export class FakeUpstream implements Upstream {
     return waiting;
   }
 
-  #give(waiter: Waiter, avoid: Endpoint | undefined): void {
+  #give(waiter: Waiter, avoid: Reached | undefined): void {
     const others = this.backends.filter(({ endpoint }) => endpoint !== avoid);
     const among = others.length > 0 ? others : this.backends;
     const { connection, endpoint } = among[this.#next++ % among.length]!;
@@ -145,7 +162,10 @@ export interface StageOptions extends Partial<ProxyOptions> {
 
 async function startFront({ backends = 1, backendSettings, ...options }: StageOptions) {
   const upstream = new FakeUpstream();
-  for (let at = 0; at < backends; at++) upstream.backends.push(await startBackend(`node-${at}`, backendSettings));
+  for (let at = 0; at < backends; at++) {
+    const backend = await startBackend(`node-${at}`, backendSettings);
+    upstream.backends.push({ ...backend, endpoint: { ...backend.endpoint, upstream } as unknown as Endpoint });
+  }
   const records: CallRecord[] = [];
   const proxy = createProxy({
     director: () => ({ mode: "one-to-one", upstream }),

@@ -24,6 +24,7 @@ options:
                          that speak JSON
       --log-level LEVEL  debug, info, warn, error or silent (default info)
       --access-log FORM  auto, pretty, json or off (default auto: pretty on a terminal, else JSON lines)
+      --no-watch         don't reload when the file, or one that it names, changes; SIGHUP reloads always
       --no-access-log    the same as --access-log off
   -v, --version          print the version
   -h, --help             print this

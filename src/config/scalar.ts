@@ -213,6 +213,13 @@ export function parseServiceName(text: string): Parsed<string> {
     : wrong(`not a service: "${text}"`);
 }
 
+/** A method with its service, without a pattern. */
+export function parseExactMethod(text: string): Parsed<string> {
+  return parsePath(`/${text}`) !== undefined && !text.includes("*")
+    ? right(text)
+    : wrong(`not a method: "${text}"`, 'give "service/method"');
+}
+
 /** What may stand in :authority. */
 export function parseAuthority(text: string): Parsed<string> {
   return /^[\w.\-~%:[\]]+$/.test(text) ? right(text) : wrong(`not an authority: "${text}"`);
@@ -246,6 +253,7 @@ export const schemaWord = scalar("reflection", parseSchemaWord).meta({ enum: ["r
 export const headerValue = scalar("a string", parseHeaderValue);
 export const servicePattern = scalar("a string", parsePattern("service"));
 export const methodPattern = scalar("a string", parsePattern("method"));
+export const exactMethod = scalar("a method", parseExactMethod);
 export const authorityPattern = scalar("a string", parsePattern("authority"));
 export const healthPath = scalar('a path such as "/healthz"', parseHealthPath).meta({ pattern: "^/[!-~]*$" });
 export const serviceName = scalar("the name of a service", parseServiceName);

@@ -3,11 +3,13 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Call } from "../call.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { Destination, Director, Rewrite } from "./director.ts";
+import { type FanOutRoute, fanOutOutcome } from "./fan-out-route.ts";
 import { type CompiledMatch, compileMatch, type Match } from "./match.ts";
+import type { RetryPolicy } from "./retry-policy.ts";
 import { splitByWeight, type WeightedUpstream } from "./split.ts";
 
-/** One rule: calls that match go to an upstream, or are refused. */
-export type Route = ForwardRoute | RefuseRoute;
+/** One rule: calls that match go to an upstream or to many endpoints, or are refused. */
+export type Route = ForwardRoute | FanOutRoute | RefuseRoute;
 
 export interface ForwardRoute {
   /** Default: every call. */
@@ -15,6 +17,7 @@ export interface ForwardRoute {
   /** Or several, each with a share of the calls by its weight. */
   readonly to: Upstream | readonly WeightedUpstream[];
   readonly rewrite?: Rewrite;
+  readonly retry?: RetryPolicy;
   /** Milliseconds, at most; the caller's own deadline counts where it is shorter. */
   readonly timeoutMs?: number;
 }
@@ -40,7 +43,7 @@ export function createRouteTable(routes: readonly Route[]): Director {
       byPath.set(call.path, candidates);
     }
     for (const { match, outcome } of candidates) {
-      if (match.matchesCall === undefined || match.matchesCall(call)) return outcome();
+      if (match.matchesCall === undefined || match.matchesCall(call)) return outcome(call);
     }
     throw new ConnectError(`no route for ${call.service}/${call.method}`, Code.Unimplemented);
   };
@@ -51,7 +54,7 @@ const maxPaths = 1_024;
 
 interface Rule {
   readonly match: CompiledMatch;
-  readonly outcome: () => Destination;
+  readonly outcome: (call: Call) => Destination | Promise<Destination>;
 }
 
 function compileRoute(route: Route, index: number): Rule {
@@ -63,7 +66,8 @@ function compileRoute(route: Route, index: number): Rule {
 }
 
 /** A destination is made once for each route, not for each call. */
-function outcomeOf(route: Route): () => Destination {
+function outcomeOf(route: Route): Rule["outcome"] {
+  if ("fanOut" in route) return fanOutOutcome(route);
   if ("refuse" in route) {
     const { code, message } = route.refuse;
     return () => {
@@ -84,11 +88,12 @@ function isSplit(to: ForwardRoute["to"]): to is readonly WeightedUpstream[] {
   return Array.isArray(to);
 }
 
-function destinationOf({ rewrite, timeoutMs }: ForwardRoute, upstream: Upstream): Destination {
+function destinationOf({ rewrite, retry, timeoutMs }: ForwardRoute, upstream: Upstream): Destination {
   return {
     mode: "one-to-one",
     upstream,
     ...(rewrite === undefined ? {} : { rewrite }),
+    ...(retry === undefined ? {} : { retry }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   };
 }

@@ -1,10 +1,10 @@
 /** What an endpoint is made of: its limits, its transport, and whom it tells. */
 import type { Log } from "../observe/log.ts";
-import type { Breaker } from "./breaker.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { OutlierSettings } from "./outlier.ts";
 import type { Target } from "./target.ts";
 import type { Dial, DialOptions } from "./transport.ts";
+import type { Upstream } from "./upstream.ts";
 import type { Pending } from "./waiter.ts";
 
 /** Limits of one endpoint. */
@@ -51,9 +51,7 @@ export interface EndpointParts {
   readonly roomOfNew: number;
   readonly dial: Dial;
   readonly dialOptions: DialOptions;
-  readonly owner: EndpointOwner;
-  /** The upstream's. */
-  readonly breaker: Breaker;
+  readonly owner: EndpointOwner & Upstream;
   readonly outlier: OutlierSettings | undefined;
   /** Its health is checked: it isn't healthy before the first answer. */
   readonly checked: boolean;

@@ -4,7 +4,7 @@ import type { Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Schema } from "../schema/schema.ts";
 import type { Balance } from "./balance.ts";
-import { type Breaker, type BreakerLimits, defaultBreaker } from "./breaker.ts";
+import { type BreakerLimits, defaultBreaker } from "./breaker.ts";
 import { type CheckedHealth, checkHealth, type HealthOptions } from "./check/options.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { EndpointOwner } from "./endpoint-parts.ts";
@@ -12,6 +12,7 @@ import { defaultOutlier, type OutlierSettings } from "./outlier.ts";
 import type { SubsetOptions } from "./subsets.ts";
 import { type EndpointOptions, hostPort, parseTarget, type Target } from "./target.ts";
 import { createTlsContext, type Dial, type UpstreamTls } from "./transport.ts";
+import type { Upstream } from "./upstream.ts";
 
 export interface UpstreamOptions {
   /** What logs call it. */
@@ -113,15 +114,8 @@ function withDefaults<T extends object>(defaults: T, given: Partial<T> = {}, whe
   return all;
 }
 
-/** What all endpoints of an upstream share. */
-export interface Shared {
-  readonly dial: Dial;
-  readonly owner: EndpointOwner;
-  readonly breaker: Breaker;
-}
-
 /** Makes the endpoints of an upstream, which differ in their target and address only. */
-export function endpointFactory(checked: CheckedOptions, { dial, owner, breaker }: Shared) {
+export function endpointFactory(checked: CheckedOptions, dial: Dial, owner: EndpointOwner & Upstream) {
   const { options, limits, tlsContext, outlier, health } = checked;
   const { tls, http2, log } = options;
   return (target: Target, addresses: readonly string[]): Endpoint => {
@@ -141,7 +135,6 @@ export function endpointFactory(checked: CheckedOptions, { dial, owner, breaker 
         http2,
       },
       owner,
-      breaker,
       outlier,
       checked: health !== undefined,
       upstream: options.name,

@@ -3,6 +3,7 @@ import type { Call } from "../call.ts";
 import type { Balance, Selection } from "./balance.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { usableOf } from "./usable.ts";
+import type { Reached } from "./waiter.ts";
 
 export class Pool {
   readonly #panicPercent: number;
@@ -47,7 +48,7 @@ export class Pool {
    * ejected; else to one that isn't in backoff or is being connected to. Only a call that hasn't tried any goes to one in backoff: a
    * single attempt, at once, which all calls of that moment share. An unhealthy one gets calls in a panic alone.
    */
-  pickOther(call: Call, tried: readonly Endpoint[], avoid: Endpoint | undefined): Endpoint | undefined {
+  pickOther(call: Call, tried: readonly Endpoint[], avoid: Reached | undefined): Endpoint | undefined {
     const untried = (endpoint: Endpoint) => !tried.includes(endpoint);
     const well = this.#usable.filter(untried);
     const others = well.filter((endpoint) => endpoint !== avoid);

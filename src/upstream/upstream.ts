@@ -15,25 +15,22 @@ import { maxEjected } from "./outlier.ts";
 import { Pool } from "./pool.ts";
 import { Subsets } from "./subsets.ts";
 import { type Dial, dial, dialSilently } from "./transport.ts";
-import { type CancelWait, type Pending, unavailable, type Waiter } from "./waiter.ts";
+import { type CallWaiter, type CancelWait, type Pending, type Reached, unavailable, type Waiter } from "./waiter.ts";
 
 export type { UpstreamOptions } from "./options.ts";
 
-export interface Upstream {
+/** Where a relay sends a call to: an upstream, or what looks like one. */
+export interface CallTarget {
   readonly name: string;
   /** What its endpoints speak, at least one. */
   readonly protocols: readonly Protocol[];
   /** Codecs that its handlers read. */
   readonly codecs: readonly string[];
   readonly schema: Schema | "reflection" | undefined;
-  /** The HTTP version that they are spoken to in. */
-  readonly http: "2" | "1.1";
   /** All of them, whatever their state; names that were never resolved have none yet. */
   readonly endpoints: readonly Endpoint[];
-  /** How much of it may be in use at once; who retries a call asks here whether that may be. */
-  readonly breaker: Breaker;
-  /** How much is in use, and what became of calls. */
-  readonly stats: Readonly<UpstreamStats>;
+  /** How much of it may be in use at once. */
+  readonly breaker?: Breaker;
   /**
    * Finds a connection with room for one more stream and tells the waiter: at once, before this returns, where an endpoint
    * has one; else when there is one. An endpoint that can't be reached is replaced by another, each at most once per call.
@@ -41,7 +38,20 @@ export interface Upstream {
    * @param avoid an endpoint that has just turned this call away; taken only if there is no other
    * @returns what takes the waiter out again, or undefined if it has already been told
    */
-  acquire(call: Call, waiter: Waiter, avoid?: Endpoint): CancelWait | undefined;
+  acquire(call: Call, waiter: CallWaiter, avoid?: Reached): CancelWait | undefined;
+}
+
+export interface Upstream extends CallTarget {
+  acquire(call: Call, waiter: Waiter, avoid?: Reached): CancelWait | undefined;
+  readonly breaker: Breaker;
+  /** How much is in use, and what became of calls. */
+  readonly stats: Readonly<UpstreamStats>;
+  /** The HTTP version that they are spoken to in. */
+  readonly http: "2" | "1.1";
+  /** The same for one of its endpoints, ready or not, unless it is disabled: no other takes its place. */
+  acquireAt(endpoint: Endpoint, call: Call, waiter: Waiter): CancelWait | undefined;
+  /** Undefined once `endpoints` is what there is; before the first answer of a resolver, what waits for it. Never rejects. */
+  resolved(): Promise<void> | undefined;
   /** Takes no more calls; streams that are open may end. */
   close(): void;
 }
@@ -86,6 +96,8 @@ class EndpointGroup implements Upstream, EndpointOwner {
   readonly #due = new Set<Endpoint>();
   /** Calls that wait for the first answer of a resolver. */
   readonly #parked = new Set<Pending>();
+  /** Those who wait for the same and make no call. */
+  readonly #awaiting: (() => void)[] = [];
   /** The next call finds something to do first: endpoints are due, or names aren't being watched. */
   #chores = false;
   #closed = false;
@@ -108,7 +120,7 @@ class EndpointGroup implements Upstream, EndpointOwner {
     this.#set = new EndpointSet({
       upstream: options.name,
       targets: checked.targets,
-      create: endpointFactory(checked, { dial: parts.dial, owner: this, breaker: this.breaker }),
+      create: endpointFactory(checked, parts.dial, this),
       lookup: parts.lookup,
       timeoutMs: checked.limits.connectTimeoutMs,
       log: options.log,
@@ -126,19 +138,33 @@ class EndpointGroup implements Upstream, EndpointOwner {
   }
 
   // The path of nearly every call: no promise, no closure, nothing allocated.
-  acquire(call: Call, waiter: Waiter, avoid?: Endpoint): CancelWait | undefined {
+  acquire(call: Call, waiter: Waiter, avoid?: Reached): CancelWait | undefined {
     this.#set.markUsed();
     if (this.#chores) this.#doChores();
-    if (this.breaker.full) {
-      waiter.onUnavailable(this.breaker.reject("requests"));
-      return undefined;
-    }
+    if (this.breaker.full) return this.#rejectBusy(waiter);
     const endpoint = this.#poolOf(call).pick(call);
-    if (endpoint === undefined || endpoint === avoid) return this.#wait(call, waiter, avoid, undefined);
+    if (endpoint === undefined || endpoint === avoid) return this.#wait({ call, waiter, avoid });
     const connection = endpoint.connection();
-    if (connection === undefined) return this.#wait(call, waiter, avoid, endpoint);
+    if (connection === undefined) return this.#wait({ call, waiter, avoid, chosen: endpoint });
     waiter.onConnection(connection, endpoint);
     return undefined;
+  }
+
+  acquireAt(endpoint: Endpoint, call: Call, waiter: Waiter): CancelWait | undefined {
+    this.#set.markUsed();
+    if (this.#chores) this.#doChores();
+    if (this.breaker.full) return this.#rejectBusy(waiter);
+    const connection = endpoint.enabled ? endpoint.connection() : undefined;
+    if (connection === undefined) return this.#wait({ call, waiter, only: endpoint });
+    waiter.onConnection(connection, endpoint);
+    return undefined;
+  }
+
+  resolved(): Promise<void> | undefined {
+    this.#set.markUsed();
+    if (this.#chores) this.#doChores();
+    if (this.#set.endpoints.length > 0 || !this.#set.resolving) return undefined;
+    return new Promise((resolve) => this.#awaiting.push(resolve));
   }
 
   close(): void {
@@ -176,6 +202,10 @@ class EndpointGroup implements Upstream, EndpointOwner {
     }
   }
 
+  #rejectBusy(waiter: Waiter): undefined {
+    waiter.onUnavailable(this.breaker.reject("requests"));
+  }
+
   #poolOf(call: Call): Pool {
     return this.#subsets === undefined ? this.#pool : this.#subsets.poolOf(call, this.#pool);
   }
@@ -197,11 +227,12 @@ class EndpointGroup implements Upstream, EndpointOwner {
     }
     const parked = [...this.#parked];
     for (const pending of parked) this.#unpark(pending);
+    for (const resolve of this.#awaiting.splice(0)) resolve();
     for (const pending of parked) if (!pending.done) this.#place(pending, this.#choose(pending), undefined);
   }
 
-  #wait(call: Call, waiter: Waiter, avoid: Endpoint | undefined, chosen: Endpoint | undefined): CancelWait | undefined {
-    const pending: Pending = { call, waiter, avoid, tried: [], endpoint: undefined, done: false };
+  #wait({ call, waiter, avoid, only, chosen }: Wanted): CancelWait | undefined {
+    const pending: Pending = { call, waiter, avoid, only, tried: [], endpoint: undefined, done: false };
     this.#place(pending, chosen ?? this.#choose(pending), undefined);
     if (pending.done) return undefined;
     return () => {
@@ -242,9 +273,21 @@ class EndpointGroup implements Upstream, EndpointOwner {
     this.breaker.stats.pending++;
   }
 
-  #choose({ call, tried, avoid }: Pending): Endpoint | undefined {
-    return this.#closed ? undefined : this.#poolOf(call).pickOther(call, tried, avoid);
+  #choose({ call, tried, avoid, only }: Pending): Endpoint | undefined {
+    if (this.#closed) return undefined;
+    if (only !== undefined) return tried.length === 0 && only.enabled ? only : undefined;
+    return this.#poolOf(call).pickOther(call, tried, avoid);
   }
+}
+
+/** What a call wants that found no room at once. */
+interface Wanted {
+  readonly call: Call;
+  readonly waiter: Waiter;
+  readonly avoid?: Reached | undefined;
+  readonly only?: Endpoint;
+  /** Where the balance would have it go. */
+  readonly chosen?: Endpoint;
 }
 
 function refuse(pending: Pending, reason: string, cause: Error | undefined): void {

@@ -399,8 +399,9 @@ describe("what is malformed", () => {
     ["501 Not Implemented", "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n"],
     ["505 HTTP Version Not Supported", "GET / HTTP/2.0\r\n\r\n"],
   ])("is answered with %s and a close", async (status, text) => {
-    const { socket, send, requests, closes } = open();
+    const { socket, send, requests, closes, unreadable } = open();
     send(text);
+    expect(unreadable).toEqual([`${status.slice(0, 3)} ${(closes[0] as Error).message}`]);
     const answer = await socket.take();
     expect(answer.startsWith(`HTTP/1.1 ${status}\r\n`)).toBe(true);
     expect(answer).toContain("\r\nconnection: close\r\n");
@@ -423,8 +424,9 @@ describe("what is malformed", () => {
   });
 
   it("in a body resets the request, which is answered with 400 if it can", async () => {
-    const { socket, send, requests } = open();
+    const { socket, send, requests, unreadable } = open();
     send(`${requestText("POST /", [chunkedField])}zz\r\n`);
+    expect(unreadable).toEqual([]); // it was a request, of which the proxy knows
     expect(requests[0]!.reset).toEqual({ code: ErrorCode.protocolError, cause: "malformed" });
     expect(await socket.take()).toMatch(/^HTTP\/1\.1 400 /);
     expect(socket.state).toBe("ended");

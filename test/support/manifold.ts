@@ -13,6 +13,8 @@ export interface Manifold {
   ports: number[];
   pid: number;
   program: Program;
+  /** Where its configuration lies, as manifold.yaml, and the files beside it. */
+  folder: string;
   /** Resident bytes now, or undefined where the system doesn't tell. */
   rss(): number | undefined;
   /** Open sockets now, listeners and upstream connections included. */
@@ -28,7 +30,7 @@ export interface ManifoldOptions {
   /** The configuration file's content in place of `to`: JSON, which is YAML. Listeners at port 0 are printed too. */
   config?: object;
   /** Files beside the configuration: name to content. */
-  files?: Record<string, string>;
+  files?: Record<string, string | Uint8Array>;
   args?: readonly string[];
 }
 
@@ -59,6 +61,7 @@ export async function startManifold({ runtime, to, config, files, args = [] }: M
     ports: ports().slice(0, expected),
     pid: program.pid,
     program,
+    folder,
     rss: () => residentBytes(program.pid),
     sockets: () => openSockets(program.pid),
     async stop(graceMs) {

@@ -74,6 +74,8 @@ export class MemoryProxy {
       breaker,
       stats: breaker.stats,
       acquire: (_call, waiter) => this.#acquire(waiter),
+      acquireAt: (_endpoint, _call, waiter) => this.#acquire(waiter),
+      resolved: () => undefined,
       close() {},
     };
     this.#proxy = createProxy({

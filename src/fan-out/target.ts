@@ -1,0 +1,178 @@
+/** Target: makes of a destination of many endpoints one that a relay can send a call to, as if it were an upstream that speaks gRPC. */
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type Call, InboundCall } from "../call.ts";
+import type { StreamListener } from "../http2/api.ts";
+import type { Field } from "../http2/field.ts";
+import { Relay, type RelayContext, type RelayedTo } from "../relay.ts";
+import type { FanOutKind, OneToMany, Rewrite } from "../route/director.ts";
+import { type CompleteGatherPolicy, completeGather } from "../route/gather-policy.ts";
+import type { MethodSchema, Schema } from "../schema/schema.ts";
+import type { Endpoint } from "../upstream/endpoint.ts";
+import type { CallTarget } from "../upstream/upstream.ts";
+import type { CallWaiter, CancelWait, Reached } from "../upstream/waiter.ts";
+import { FanOut } from "./fan-out.ts";
+import { InterleavedReply } from "./interleaved-reply.ts";
+import { JoinedReply } from "./joined-reply.ts";
+import { joinedSchema, pathAtEndpoints } from "./joined-schema.ts";
+
+/** Header of a leg's request that counts the fan-outs which the call has gone through. */
+export const hopsHeader = "manifold-hops";
+
+/** Fan-outs in a row. Trees of more levels would have millions of leaves; a loop of proxies has no end. */
+export const maxHops = 8;
+
+/** What belongs to the hop: replies have to come uncompressed to be joined. */
+const ownHeaders = ["grpc-accept-encoding", hopsHeader];
+
+/**
+ * @throws ConnectError `unavailable` without endpoints, `failed_precondition` after too many hops, `unimplemented` for messages that
+ * aren't protobuf
+ * @throws TypeError for a policy that can't be
+ */
+export function fanOutTarget(destination: OneToMany, call: Call & { codec: string }, context: RelayContext): RelayedTo {
+  const { endpoints, timeoutMs } = destination;
+  if (endpoints.length === 0) throw new ConnectError("no endpoint to fan out to", Code.Unavailable);
+  if (call.codec !== "proto" && call.codec !== "json") {
+    throw new ConnectError(`replies in codec "${call.codec}" can't be joined, only protobuf`, Code.Unimplemented);
+  }
+  return {
+    upstream: new FanOutTarget(destination, context),
+    rewrite: rewriteOf(destination.rewrite, hopsOf(call) + 1),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  };
+}
+
+class FanOutTarget implements CallTarget, Reached {
+  readonly protocols = ["grpc"] as const;
+  readonly codecs = ["proto"] as const;
+  readonly schema: Schema;
+  readonly address = "";
+  readonly secure = false;
+  readonly #destination: OneToMany;
+  readonly #context: RelayContext;
+  readonly #policy: CompleteGatherPolicy;
+  readonly endpoints: readonly Endpoint[];
+  #fanOut: FanOut | undefined;
+
+  constructor(destination: OneToMany, context: RelayContext) {
+    this.#destination = destination;
+    this.endpoints = destination.endpoints;
+    this.#context = context;
+    this.#policy = completeGather(destination.gather);
+    this.schema = destination.schema ?? joinedSchema(destination, () => this.#upstreamSchema());
+  }
+
+  /** "3 endpoints, 1 failed": for the log, when the call is over. */
+  get name(): string {
+    const { length } = this.#destination.endpoints;
+    const failed = this.#fanOut?.tally.failed ?? 0;
+    return `${length} endpoint${length === 1 ? "" : "s"}${failed === 0 ? "" : `, ${failed} failed`}`;
+  }
+
+  acquire(call: Call, waiter: CallWaiter): CancelWait | undefined {
+    const { kind } = this.#destination;
+    const known = kind ?? this.#kindOf(call);
+    if (!(known instanceof Promise)) {
+      this.#open(call, known, waiter);
+      return undefined;
+    }
+    let waits = true;
+    known
+      .then((found) => {
+        if (waits) this.#open(call, found, waiter);
+      })
+      .catch((error) => {
+        if (waits) waiter.onUnavailable(ConnectError.from(error));
+      });
+    return () => {
+      waits = false;
+    };
+  }
+
+  #open(call: Call, kind: FanOutKind, waiter: CallWaiter): void {
+    const request = (fields: readonly Field[], end: boolean, listener: StreamListener): FanOut => {
+      this.#fanOut = this.#create(kind, call, { fields, end, listener });
+      return this.#fanOut;
+    };
+    waiter.onConnection({ request }, this);
+    this.#fanOut?.start();
+  }
+
+  #create(kind: FanOutKind, call: Call, { fields, end, listener }: Request): FanOut {
+    const { endpoints, layout, nested, outgoing } = this.#destination;
+    const policy = kind === "stream" ? { ...this.#policy, wait: "all" as const } : this.#policy;
+    const context = contextOfLegs(this.#context);
+    const own = new InboundCall(fields, { peer: call.peer, secure: call.secure });
+    const { startedAt, timeoutMs } = own;
+    const { legTimeoutMs } = policy;
+    return new FanOut({
+      endpoints,
+      policy,
+      deadline: timeoutMs === undefined ? Number.POSITIVE_INFINITY : startedAt + timeoutMs,
+      listener,
+      end,
+      relayOf(leg) {
+        const { endpoint } = leg;
+        const added = outgoing?.(endpoint, call);
+        const destination: RelayedTo = {
+          upstream: endpoint.upstream,
+          endpoint,
+          ...(added === undefined ? {} : { rewrite: { addHeaders: added } }),
+          ...(legTimeoutMs === undefined ? {} : { timeoutMs: performance.now() - startedAt + legTimeoutMs }),
+        };
+        return [new Relay(own, leg, context), destination];
+      },
+      replyOf(fanOut) {
+        const options = { layout, policy, nested, stream: kind === "stream" };
+        return kind === "unary" ? new JoinedReply(fanOut, options) : new InterleavedReply(fanOut, options);
+      },
+    });
+  }
+
+  #kindOf(call: Call): FanOutKind | Promise<FanOutKind> {
+    const method = this.#upstreamSchema()?.method(pathAtEndpoints(this.#destination, call.path));
+    return method instanceof Promise ? method.then(kindOfMethod, () => "stream") : kindOfMethod(method);
+  }
+
+  #upstreamSchema(): Schema | undefined {
+    return this.#context.schemaOf(this.#destination.endpoints[0]!.upstream);
+  }
+}
+
+/** What a relay opens its stream with. */
+interface Request {
+  readonly fields: readonly Field[];
+  readonly end: boolean;
+  readonly listener: StreamListener;
+}
+
+function kindOfMethod(method: MethodSchema | undefined): FanOutKind {
+  return method?.kind === "unary" || method?.kind === "client_streaming" ? "unary" : "stream";
+}
+
+const ofLegs = new WeakMap<RelayContext, RelayContext>();
+
+/** Legs are no calls of their own in the log. */
+function contextOfLegs(context: RelayContext): RelayContext {
+  const known = ofLegs.get(context) ?? { ...context, onCall: undefined };
+  ofLegs.set(context, known);
+  return known;
+}
+
+/** @throws ConnectError after too many hops */
+function hopsOf(call: Call): number {
+  const value = call.header(hopsHeader);
+  if (value === undefined) return 0;
+  const hops = /^\d{1,3}$/.test(value) ? Number(value) : maxHops;
+  if (hops < maxHops) return hops;
+  const message = `call has gone through ${maxHops} fan-outs, as its header ${hopsHeader} says: is there a loop?`;
+  throw new ConnectError(message, Code.FailedPrecondition);
+}
+
+function rewriteOf(rewrite: Rewrite | undefined, hops: number): Rewrite {
+  return {
+    ...rewrite,
+    removeHeaders: [...ownHeaders, ...(rewrite?.removeHeaders ?? [])],
+    addHeaders: [...(rewrite?.addHeaders ?? []), [hopsHeader, String(hops)]],
+  };
+}
