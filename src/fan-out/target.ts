@@ -1,8 +1,10 @@
 /** Target: makes of a destination of many endpoints one that a relay can send a call to, as if it were an upstream that speaks gRPC. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Call, InboundCall } from "../call.ts";
+import { type ForwardOptions, forwardFields } from "../forward.ts";
 import type { StreamListener } from "../http2/api.ts";
 import type { Field } from "../http2/field.ts";
+import { startTurn, turn } from "../http2/turn.ts";
 import { Relay, type RelayContext, type RelayedTo } from "../relay.ts";
 import type { FanOutKind, OneToMany, Rewrite } from "../route/director.ts";
 import { type CompleteGatherPolicy, completeGather } from "../route/gather-policy.ts";
@@ -45,7 +47,6 @@ export function fanOutTarget(destination: OneToMany, call: Call & { codec: strin
 class FanOutTarget implements CallTarget, Reached {
   readonly protocols = ["grpc"] as const;
   readonly codecs = ["proto"] as const;
-  readonly schema: Schema;
   readonly address = "";
   readonly secure = false;
   readonly #destination: OneToMany;
@@ -59,7 +60,11 @@ class FanOutTarget implements CallTarget, Reached {
     this.endpoints = destination.endpoints;
     this.#context = context;
     this.#policy = completeGather(destination.gather);
-    this.schema = destination.schema ?? joinedSchema(destination, () => this.#upstreamSchema());
+  }
+
+  /** Asked for by callers that speak JSON only. */
+  get schema(): Schema {
+    return this.#destination.schema ?? joinedSchema(this.#destination, () => this.#upstreamSchema());
   }
 
   /** "3 endpoints, 1 failed": for the log, when the call is over. */
@@ -79,6 +84,7 @@ class FanOutTarget implements CallTarget, Reached {
     let waits = true;
     known
       .then((found) => {
+        startTurn();
         if (waits) this.#open(call, found, waiter);
       })
       .catch((error) => {
@@ -105,6 +111,7 @@ class FanOutTarget implements CallTarget, Reached {
     const own = new InboundCall(fields, { peer: call.peer, secure: call.secure });
     const { startedAt, timeoutMs } = own;
     const { legTimeoutMs } = policy;
+    const fieldsOf = sharedFields(own);
     return new FanOut({
       endpoints,
       policy,
@@ -117,6 +124,7 @@ class FanOutTarget implements CallTarget, Reached {
         const destination: RelayedTo = {
           upstream: endpoint.upstream,
           endpoint,
+          fieldsOf,
           ...(added === undefined ? {} : { rewrite: { addHeaders: added } }),
           ...(legTimeoutMs === undefined ? {} : { timeoutMs: performance.now() - startedAt + legTimeoutMs }),
         };
@@ -146,6 +154,23 @@ interface Request {
   readonly listener: StreamListener;
 }
 
+/** The same fields for all legs that begin in one turn; a leg's own rewrite or time makes fields of its own. */
+function sharedFields(call: InboundCall): (options: ForwardOptions) => Field[] {
+  let shared: Field[] | undefined;
+  let known: ForwardOptions | undefined;
+  let since = 0;
+  return (options) => {
+    const { fields, verbatim, rewrite, secure, deadline } = options;
+    if (!verbatim || rewrite !== undefined || fields !== call.fields) return forwardFields(call, options);
+    const same = known?.secure === secure && known.deadline === deadline;
+    if (shared !== undefined && same && (deadline === undefined || since === turn.now)) return shared;
+    known = options;
+    since = turn.now;
+    shared = forwardFields(call, options);
+    return shared;
+  };
+}
+
 function kindOfMethod(method: MethodSchema | undefined): FanOutKind {
   return method?.kind === "unary" || method?.kind === "client_streaming" ? "unary" : "stream";
 }
@@ -169,10 +194,19 @@ function hopsOf(call: Call): number {
   throw new ConnectError(message, Code.FailedPrecondition);
 }
 
-function rewriteOf(rewrite: Rewrite | undefined, hops: number): Rewrite {
-  return {
+const noRewrite: Rewrite = {};
+
+/** A route's rewrite is the same for all calls, and nearly all have made no hop before: what becomes of it is looked at once. */
+const ofFirstHop = new WeakMap<Rewrite, Rewrite>();
+
+function rewriteOf(rewrite: Rewrite = noRewrite, hops: number): Rewrite {
+  const known = hops === 1 ? ofFirstHop.get(rewrite) : undefined;
+  if (known !== undefined) return known;
+  const made = {
     ...rewrite,
-    removeHeaders: [...ownHeaders, ...(rewrite?.removeHeaders ?? [])],
-    addHeaders: [...(rewrite?.addHeaders ?? []), [hopsHeader, String(hops)]],
+    removeHeaders: [...ownHeaders, ...(rewrite.removeHeaders ?? [])],
+    addHeaders: [...(rewrite.addHeaders ?? []), [hopsHeader, String(hops)] as const],
   };
+  if (hops === 1) ofFirstHop.set(rewrite, made);
+  return made;
 }
