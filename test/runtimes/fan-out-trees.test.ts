@@ -1,8 +1,8 @@
 /** Manifolds in front of Manifolds: trees of fan-outs, whose replies are flat and keep the innermost names; and loops, which end. */
-import { createServer } from "node:net";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, beforeEach, expect } from "vitest";
 import { read, siderolabs } from "../layout/messages.ts";
+import { freePort } from "../support/free-port.ts";
 import { type CallOptions, call, connectPeer, envelope, requestFields } from "../support/grpc.ts";
 import type { H2Peer } from "../support/h2-peer.ts";
 import { type Manifold, startManifold } from "../support/manifold.ts";
@@ -153,12 +153,3 @@ onRuntime("trees of fan-outs", () => {
     expect(entriesOf(result).filter((entry) => entry.startsWith("leaf="))).toHaveLength(5);
   });
 });
-
-/** A port that was free a moment ago: the proxies have to know each other's before they start. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
