@@ -1,7 +1,8 @@
 /** Opaque attempt: a response that passes in the caller's own protocol, which isn't gRPC's; its bytes are not changed. */
-import { Attempt } from "./attempt.ts";
+import { Attempt, outcomeOfHttp, outcomeOfStatus, withoutHop } from "./attempt.ts";
 import { decompress } from "./compress/compress.ts";
 import { type Field, valueOf } from "./http2/field.ts";
+import type { Outcome } from "./upstream/outlier.ts";
 import { type BodyStatus, bodyStatus, statusOfHead } from "./wire/body-status.ts";
 import { EnvelopeBoundary } from "./wire/envelope-boundary.ts";
 
@@ -10,6 +11,8 @@ const enveloped = /^application\/(grpc-web(?!-text)|connect\+)/;
 
 export class OpaqueAttempt extends Attempt {
   #head: readonly Field[] = [];
+  /** What the head says of the endpoint; nothing behind it is looked into. */
+  #outcome: Outcome = "success";
   #boundary: EnvelopeBoundary | undefined;
   /** Where somebody wants to know the status, and it is in the body. */
   #inBody: BodyStatus | undefined;
@@ -26,10 +29,12 @@ export class OpaqueAttempt extends Attempt {
     owner.commit();
     this.answered = true;
     this.#head = fields;
+    const status = valueOf(fields, "grpc-status");
+    this.#outcome = status === undefined ? outcomeOfHttp(http) : outcomeOfStatus(status, false);
     const plain = http === 200 && valueOf(fields, "content-encoding") === undefined;
     if (plain && enveloped.test(valueOf(fields, "content-type") ?? "")) this.#boundary = new EnvelopeBoundary();
     if (owner.recorded && !end) this.#inBody = bodyStatus(fields, decompress);
-    owner.downstream.sendHeaders(fields, end);
+    owner.downstream.sendHeaders(withoutHop(fields), end);
     if (end) this.#complete(fields);
   }
 
@@ -52,6 +57,7 @@ export class OpaqueAttempt extends Attempt {
   /** gRPC-Web without messages says the status in its head. Where it is said nowhere, it is what HTTP's says. */
   #complete(trailers: readonly Field[]): void {
     const { owner } = this;
+    this.report(this.#outcome);
     if (!owner.recorded || isStatus(trailers)) return owner.complete(trailers);
     if (isStatus(this.#head)) return owner.complete(this.#head);
     owner.complete(this.#inBody?.end() ?? statusOfHead(this.#head));

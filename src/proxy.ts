@@ -3,6 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalHandlerFn } from "@connectrpc/connect/protocol";
 import { type Call, HttpRefusal, InboundCall, type Origin } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
+import { fanOutTarget } from "./fan-out/target.ts";
 import type { HttpStream, StreamListener } from "./http2/api.ts";
 import { type Field, valueOf } from "./http2/field.ts";
 import { startTurn } from "./http2/turn.ts";
@@ -15,12 +16,13 @@ import { askForAnswer, httpRequest, type ServeHttp, sendAnswer } from "./plain-h
 import { MethodKinds } from "./protocol/method-kinds.ts";
 import { answerHttp, discardRest } from "./refuse.ts";
 import { Relay, type RelayContext } from "./relay.ts";
+import { retryTarget } from "./retry/target.ts";
 import type { Destination, Director } from "./route/director.ts";
 import { ReflectedSchema } from "./schema/reflected.ts";
 import type { ReflectionCall } from "./schema/reflection.ts";
 import type { Schema } from "./schema/schema.ts";
 import { type Acceptor, createHandler } from "./universal/handler.ts";
-import type { Upstream } from "./upstream/upstream.ts";
+import type { CallTarget } from "./upstream/upstream.ts";
 import { parseStatus, statusOfHttp, statusOk } from "./wire/status.ts";
 
 export interface ProxyOptions {
@@ -52,12 +54,19 @@ export interface Proxy {
   accept(request: InboundRequest): StreamListener;
   /** For listeners: what came was no request, and they have answered it with this status. */
   noteUnreadable(origin: Origin, status: number, message: string): void;
+  /**
+   * Changes what decides about calls that come from now on; those there are go on as it was decided for them.
+   *
+   * @throws TypeError if two local services have one path; then nothing has changed
+   */
+  update(options: Pick<ProxyOptions, "director" | "routes">): void;
 }
 
 /** Creates a proxy. It holds no sockets: `serve` gives it listeners, and upstreams dial for themselves. */
-export function createProxy({ director, onCall, onHttpRefusal, log, routes, serveHttp }: ProxyOptions): Proxy {
+export function createProxy({ director: first, onCall, onHttpRefusal, log, routes, serveHttp }: ProxyOptions): Proxy {
   const noteRefusal = onHttpRefusal && contained(onHttpRefusal, { log, what: "onHttpRefusal" });
-  const local = routes && createLocalRoutes(routes);
+  let director = first;
+  let local = routes && createLocalRoutes(routes);
   const context: RelayContext = {
     deadlines: new Deadlines(),
     kinds: new MethodKinds(),
@@ -67,11 +76,11 @@ export function createProxy({ director, onCall, onHttpRefusal, log, routes, serv
 
   function direct(call: InboundCall, relay: Relay): void {
     const destination = director(call);
-    if (!(destination instanceof Promise)) return go(relay, destination);
+    if (!(destination instanceof Promise)) return go(relay, { destination, call, context });
     destination
       .then((decided) => {
         startTurn(); // time has passed: the caller's deadline has less left
-        go(relay, decided);
+        go(relay, { destination: decided, call, context });
       })
       .catch(refuseWith(call, relay));
   }
@@ -128,6 +137,10 @@ export function createProxy({ director, onCall, onHttpRefusal, log, routes, serv
     noteUnreadable({ peer }, httpStatus, message) {
       noteRefusal?.({ peer, httpStatus, message });
     },
+    update(next) {
+      local = next.routes && createLocalRoutes(next.routes);
+      director = next.director;
+    },
   };
 }
 
@@ -167,8 +180,8 @@ function statusOfLocal(http: number | undefined): number {
 }
 
 /** Looks up the schema of an upstream; those by reflection are asked for once and kept as long as their upstream. */
-function schemasOf(caller: (upstream: Upstream) => ReflectionCall): (upstream: Upstream) => Schema | undefined {
-  const reflected = new WeakMap<Upstream, Schema>();
+function schemasOf(caller: (upstream: CallTarget) => ReflectionCall): (upstream: CallTarget) => Schema | undefined {
+  const reflected = new WeakMap<CallTarget, Schema>();
   return (upstream) => {
     if (upstream.schema !== "reflection") return upstream.schema;
     const known = reflected.get(upstream) ?? new ReflectedSchema(caller(upstream));
@@ -177,10 +190,21 @@ function schemasOf(caller: (upstream: Upstream) => ReflectionCall): (upstream: U
   };
 }
 
-function go(relay: Relay, destination: Destination): void {
+/** What the director has decided, and of which call. */
+interface Decided {
+  readonly destination: Destination;
+  readonly call: InboundCall;
+  readonly context: RelayContext;
+}
+
+/** One to many is one to something that stands for many. */
+function go(relay: Relay, { destination, call, context }: Decided): void {
   switch (destination.mode) {
     case "one-to-one":
-      return relay.start(destination);
+      if (destination.retry === undefined) return relay.start(destination);
+      return relay.start(retryTarget(destination, destination.retry, context));
+    case "one-to-many":
+      return relay.start(fanOutTarget(destination, call, context));
     default:
       throw new TypeError(`director returned mode "${(destination as { mode: unknown }).mode}"`);
   }

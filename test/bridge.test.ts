@@ -69,7 +69,7 @@ describe("a call in a protocol that the upstream speaks", () => {
       ["trailer-x", "1"],
       ["grpc-message", "%zz"],
     ];
-    proxy.upstream.head(answer);
+    proxy.upstream.head([...answer, ["proxy-authenticate", "Basic"]]); // for one hop (fault C2)
     proxy.upstream.data(Buffer.from("any answer"), true);
     expect(caller.heads).toEqual([{ fields: answer, end: false }]);
     expect(caller.body.toString()).toBe("any answer");
@@ -184,6 +184,20 @@ describe("a failure of a call that passes verbatim", () => {
       expect(code(caller)).toBe(13);
     },
   );
+
+  it("behind binary messages is a binary frame, though the caller asked in text", () => {
+    const proxy = proxyOf();
+    const caller = proxy.call(request("application/grpc-web-text+proto"));
+    proxy.upstream.head([
+      [":status", "200"],
+      ["content-type", "application/grpc-web+proto"],
+    ]);
+    proxy.upstream.data(reply);
+    proxy.upstream.cut(ErrorCode.internalError, "connection");
+    expect(caller.body.subarray(0, reply.length)).toEqual(reply);
+    expect(caller.body[reply.length]).toBe(0x80);
+    expect(caller.body.toString("latin1", reply.length + 5)).toMatch(/^grpc-status: 14\r\n/);
+  });
 
   it.each([
     ["in a message", "application/grpc-web+proto", [], reply.subarray(0, 7)],

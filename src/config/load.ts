@@ -1,5 +1,5 @@
 /** Reads a configuration file, and the files that it names, and reports all that is wrong with them at once. */
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -7,9 +7,12 @@ import { loadRoutes } from "../local/load.ts";
 import { type Routes, registerNow } from "../local/routes.ts";
 import { schemaOfImage } from "../schema/image.ts";
 import type { Schema } from "../schema/schema.ts";
-import { crossProblems, isMap, type Part, partsOf, rawParts, warningsOf } from "./check.ts";
+import { adminProblems, readAdminToken } from "./admin.ts";
+import { crossProblems, isMap, type Part, type Parts, partsOf, rawParts, warningsOf } from "./check.ts";
+import { shapeProblems } from "./check-fan-out.ts";
+import { type IncludedRoute, type Includes, readIncludes } from "./include.ts";
 import { byPlace, ConfigError, formatProblems, type Problem } from "./problem.ts";
-import { type Config, config } from "./schema.ts";
+import { type Config, config, type RouteConfig } from "./schema.ts";
 import { type Path, parseSource, type Source } from "./source.ts";
 import { schemaProblems } from "./validate.ts";
 
@@ -20,8 +23,14 @@ export interface Loaded {
   readonly pem: ReadonlyMap<string, string>;
   /** What the images describe, by their paths in the same way. */
   readonly schemas: ReadonlyMap<string, Schema>;
+  /** Routes of the files that it includes. */
+  readonly included: readonly IncludedRoute[];
   /** Registers the services of the module; undefined where there is none. */
   readonly routes: Routes | undefined;
+  /** What the file of `admin.token_file` holds. */
+  readonly adminToken: string | undefined;
+  /** The file as it was written: plain data. */
+  readonly given: unknown;
   /** What is no fault, but hardly meant; "" where there is nothing. Ready to print. */
   readonly warnings: string;
 }
@@ -48,6 +57,7 @@ export async function loadConfig(file: string, read: ReadFile = fromDisk): Promi
   const problems = [
     ...schemaProblems(source),
     ...crossProblems(source, parts),
+    ...adminProblems(source, parts),
     ...readPems(source, (path) => {
       const text = asText(readBeside(path));
       pem.set(path, text);
@@ -55,11 +65,37 @@ export async function loadConfig(file: string, read: ReadFile = fromDisk): Promi
     }),
     ...readImages(source, readBeside, schemas),
   ];
+  const includes = readIncludes(source, readBeside, whyUnread);
+  problems.push(...includes.problems);
+  const schemaOf = schemasByUpstream(parts, schemas);
+  problems.push(...parts.routes.flatMap((part) => shapeProblems(source, part, schemaOf)));
+  const admin = readAdminToken(source, (path) => asText(readBeside(path)), whyUnread);
+  problems.push(...admin.problems);
   const module = await importModule(source, file, readBeside);
   problems.push(...module.problems);
   if (problems.length > 0) throw new ConfigError(problems.sort(byPlace), source.text);
-  const warnings = formatProblems(warningsOf(source, parts).sort(byPlace), source.text);
-  return { config: config.parse(source.value), pem, schemas, routes: module.routes, warnings };
+  const warnings = formatProblems(warningsOf(source, parts, routesOf(includes)).sort(byPlace), source.text);
+  return {
+    config: config.parse(source.value),
+    included: includes.routes,
+    pem,
+    schemas,
+    routes: module.routes,
+    adminToken: admin.token,
+    given: source.value,
+    warnings,
+  };
+}
+
+function routesOf({ routes }: Includes): RouteConfig[] {
+  return routes.map(({ route }) => route);
+}
+
+function schemasByUpstream({ upstreams }: Parts, schemas: ReadonlyMap<string, Schema>) {
+  return (name: string): Schema | undefined => {
+    const schema = upstreams.find(({ path }) => path[1] === name)?.value.schema;
+    return typeof schema === "object" ? schemas.get(schema.image) : undefined;
+  };
 }
 
 /**
@@ -125,15 +161,16 @@ async function importModule(source: Source, file: string, read: ReadFile): Promi
   const path = isMap(source.value) ? source.value.module : undefined;
   if (typeof path !== "string" || path === "") return { routes: undefined, problems: [] };
   const problem = (message: string) => ({ routes: undefined, problems: [source.problem(["module"], message)] });
+  let version: string;
   try {
-    read(path);
+    version = versionOf(resolve(file, "..", path), read(path));
   } catch (error) {
     return problem(`${whyUnread(error)}: ${path}`);
   }
   let routes: Routes;
   try {
     const specifier = /^(\.{0,2}\/|file:)/.test(path) ? path : `./${path}`;
-    routes = await loadRoutes(specifier, pathToFileURL(resolve(file)).href);
+    routes = await loadRoutes(specifier, pathToFileURL(resolve(file)).href, version);
   } catch (error) {
     return problem((error as Error).message);
   }
@@ -142,6 +179,17 @@ async function importModule(source: Source, file: string, read: ReadFile): Promi
   } catch (error) {
     return problem(`the services of ${path} can't be registered: ${error instanceof Error ? error.message : error}`);
   }
+}
+
+/** Digests of modules as they were when first imported. */
+const firstDigests = new Map<string, string>();
+
+/** A runtime imports a module once for each URL: where it has other content now, a query makes it another. */
+function versionOf(path: string, bytes: Uint8Array): string {
+  const digest = createHash("sha256").update(bytes).digest("hex").slice(0, 16);
+  const first = firstDigests.get(path) ?? digest;
+  firstDigests.set(path, first);
+  return digest === first ? "" : `?version=${digest}`;
 }
 
 /** Reads every PEM file and looks whether it holds what it should: a bad one is found here and not at the first call. */

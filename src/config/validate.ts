@@ -10,8 +10,8 @@ import { nearest, suggestion } from "./suggest.ts";
 type Issue = z.core.$ZodIssue;
 
 /** Every way in which the file isn't what the schema says. */
-export function schemaProblems(source: Source): Problem[] {
-  const result = config.safeParse(source.value, { error: messageOf });
+export function schemaProblems(source: Source, schema: z.ZodType = config): Problem[] {
+  const result = schema.safeParse(source.value, { error: messageOf });
   if (result.success) return [];
   const issues = result.error.issues.flatMap((issue) => innermost(issue, []));
   return issues.flatMap((issue) => problemsOf(source, issue, issues));

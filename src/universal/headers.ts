@@ -2,9 +2,6 @@
 import { Field, FieldKind } from "../http2/field.ts";
 import { trimSpace } from "../wire/white-space.ts";
 
-/** About one hop only (RFC 9110 section 7.6.1), though their names are no sign of it. */
-const hopByHop = new Set(["http2-settings", "te"]);
-
 /**
  * Makes `Headers` of a response's fields or of trailers. Pseudo-fields and what concerns one hop only are left out. Where a name
  * comes more than once, `Headers` joins the values with a comma (Set-Cookie excepted).
@@ -24,7 +21,7 @@ export function fieldsOf(headers: Headers): Field[] {
   headers.forEach((value, name) => {
     const field = new Field(name, value);
     if (field.kind !== FieldKind.regular && field.kind !== FieldKind.contentLength) return;
-    if (!hopByHop.has(name) && !named.includes(name)) fields.push(field);
+    if (!named.includes(name)) fields.push(field);
   });
   return fields;
 }

@@ -10,6 +10,12 @@ export type EndpointOptions =
       readonly url: string;
       /** Name for SNI, and which the certificate must have. Default: the upstream's, else the URL's host. */
       readonly serverName?: string;
+      /** Its share of the calls beside the others: a whole number, at least 1. Default 1. */
+      readonly weight?: number;
+      /** Its tier: calls go to the lowest number of which enough endpoints are ready. Default 0. */
+      readonly priority?: number;
+      /** What subsets tell endpoints apart by: { version: "v2" }. Default none. */
+      readonly labels?: Readonly<Record<string, string>>;
     };
 
 /** A URL taken apart. */
@@ -23,20 +29,32 @@ export interface Target {
   readonly serverName: string | undefined;
   /** Addresses to try one after the other; undefined where the host is a name that has to be resolved. */
   readonly addresses: readonly string[] | undefined;
+  readonly weight: number;
+  readonly priority: number;
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 /**
  * Takes an endpoint apart.
  *
- * @throws TypeError naming the value, if it isn't an http or https URL of a host and nothing else
+ * @throws TypeError naming the value, if it isn't an http or https URL of a host and nothing else, or a number is out of range
  */
 export function parseTarget(options: EndpointOptions): Target {
-  const { name, url, serverName } = typeof options === "string" ? { url: options } : options;
+  const {
+    name,
+    url,
+    serverName,
+    weight = 1,
+    priority = 0,
+    labels = {},
+  } = typeof options === "string" ? { url: options } : options;
   const parsed = parseUrl(url);
   const secure = parsed.protocol === "https:";
   const host = parsed.hostname.replace(/^\[(.*)\]$/, "$1");
   const port = parsed.port === "" ? (secure ? 443 : 80) : Number(parsed.port);
   const address = isAddress(host);
+  checkWhole(url, "weight", weight, 1);
+  checkWhole(url, "priority", priority, 0);
   return {
     name: name ?? `${parsed.hostname}:${port}`,
     host,
@@ -44,7 +62,20 @@ export function parseTarget(options: EndpointOptions): Target {
     secure,
     serverName,
     addresses: address ? [host] : isLocalhost(host) ? localhostAddresses : undefined,
+    weight,
+    priority,
+    labels,
   };
+}
+
+/** Weights of SRV records, the largest there are in use, have 16 bits. */
+const maxWhole = 65_535;
+
+function checkWhole(url: string, what: string, value: number, min: number): void {
+  if (Number.isInteger(value) && value >= min && value <= maxWhole) return;
+  throw new TypeError(
+    `invalid endpoint "${url}": ${what} must be a whole number from ${min} to ${maxWhole}, not ${value}`,
+  );
 }
 
 function parseUrl(url: string): URL {

@@ -50,7 +50,7 @@ export function isStatusHeader(name: string): boolean {
  * status, and nothing that couldn't be written. The same object can then stand in a list of another protocol.
  */
 export function isMetadata({ kind, name }: Field): boolean {
-  return kind === FieldKind.regular && !protocolNames.has(name) && name !== "http2-settings";
+  return kind === FieldKind.regular && !protocolNames.has(name);
 }
 
 /** How a unary response of Connect carries trailers: as headers whose names begin so. */

@@ -32,6 +32,7 @@ export function parseWebTrailers(payload: Uint8Array): Field[] | undefined {
     const colon = text.indexOf(":");
     if (colon === -1) return undefined;
     const field = new Field(trimSpace(text.slice(0, colon)).toLowerCase(), trimSpace(text.slice(colon + 1)));
+    if (field.kind === FieldKind.nextHop) continue;
     if (field.kind !== FieldKind.regular) return undefined;
     fields.push(field);
   }

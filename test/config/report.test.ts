@@ -351,7 +351,7 @@ routes:
         17 |     refuse: { code: internal }
            |     ^^^^^^
 
-      manifold.yaml:18:5: a route needs to or refuse
+      manifold.yaml:18:5: a route needs to, fan_out or refuse
         18 |   - match: {}
            |     ^^^^^
       "

@@ -31,6 +31,24 @@ function transports(baseUrl: string): Record<string, Transport> {
   };
 }
 
+/** Calls `chat` as one who says more only when answered. */
+async function firstReply(transport: Transport, timeoutMs?: number): Promise<string | undefined> {
+  let end = () => {};
+  async function* requests() {
+    yield { text: "hello" };
+    await new Promise<void>((resolve) => {
+      end = resolve;
+    });
+  }
+  const options = timeoutMs === undefined ? {} : { timeoutMs };
+  try {
+    for await (const { text } of createClient(DemoService, transport).chat(requests(), options)) return text;
+    return undefined;
+  } finally {
+    end();
+  }
+}
+
 onRuntime("upstreams over HTTP/1.1", () => {
   const cleanups: (() => unknown)[] = [];
   afterEach(async () => {
@@ -238,6 +256,38 @@ onRuntime("upstreams over HTTP/1.1", () => {
     }
     answer = `${good}HTTP/1.1 200 OK\r\nx-evil: 1\r\n\r\n`;
     for (let at = 0; at < 5; at++) expect((await client.greet({})).greeting).toBe("");
+  });
+
+  check("say that a stream in both directions needs HTTP/2, as servers of both protocols do", async () => {
+    const { url } = await demo();
+    for (const protocol of protocols) {
+      const { baseUrl } = await manifold({ endpoints: [url], protocols: [protocol] });
+      for (const [name, transport] of Object.entries(transports(baseUrl))) {
+        if (name.endsWith("HTTP/1.1")) continue;
+        const error = await firstReply(transport).then(String, ConnectError.from);
+        // what passes verbatim is the server's own answer, which has no words of ours
+        if (name.startsWith(protocol)) expect(error, name).toBeInstanceOf(ConnectError);
+        else
+          expect(error, name).toMatchObject({
+            code: Code.Unimplemented,
+            rawMessage: expect.stringMatching(/HTTP 505/),
+          });
+      }
+    }
+  });
+
+  check("that read a request to its end before they answer leave no caller waiting for ever", async () => {
+    const url = await rawServer(() => {});
+    for (const protocol of protocols) {
+      const limits = { stream_idle_timeout: "1s" };
+      const { baseUrl } = await manifold({ endpoints: [url], protocols: [protocol], limits });
+      const transport = createGrpcTransport({ baseUrl });
+      await expect(firstReply(transport, 300)).rejects.toMatchObject({ code: Code.DeadlineExceeded });
+      await expect(firstReply(transport)).rejects.toMatchObject({
+        code: Code.Unavailable,
+        rawMessage: expect.stringMatching(/idle for too long: .* request has not ended/),
+      });
+    }
   });
 
   check("that can't be reached are replaced by others", async () => {
