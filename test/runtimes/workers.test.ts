@@ -80,12 +80,15 @@ onRuntime("workers", () => {
     const [first] = workersOf(manifold);
     process.kill(first!, "SIGKILL");
     await until("its connections to be cut", () => peers.some(({ closed }) => closed));
+    // a connection that node:cluster hands to a process which has just died hangs, on Node and Deno: README, "Workers"
+    await until("the supervisor to know", () => said(manifold, '"how":"signal SIGKILL"') === 1);
+    await sleep(100);
     const left = peers.filter(({ closed }) => !closed);
+    expect(left.length).toBeGreaterThan(0);
     expect(await callMany([...left, ...(await connectMany(manifold, 2))], path, { calls: 20, concurrency: 4 })).toEqual(
       [],
     );
     await until("another worker", () => workersOf(manifold).filter((pid) => pid !== first).length === 2);
-    expect(manifold.program.stdout()).toContain('"how":"signal SIGKILL"');
     await until("both to carry calls", async () => (await metric(manifold, "manifold_processes")) === 2);
     await until("figures that don't go back", async () => (await metric(manifold, "manifold_calls_total")) === 100);
     expect(await metric(manifold, "manifold_worker_crashes_total")).toBe(1);

@@ -31,15 +31,13 @@ export class WorkerProcess {
   constructor() {
     const worker = cluster.fork();
     this.#worker = worker;
-    this.exited = new Promise((resolve) => {
-      worker.on("exit", (code: number | null, signal: string | null) => {
-        resolve(signal ? `signal ${signal}` : `exit code ${code}`);
-        for (const { reject, timer } of this.#asked.values()) {
-          clearTimeout(timer);
-          reject(new Error("the worker has ended"));
-        }
-        this.#asked.clear();
-      });
+    this.exited = exitOf(worker);
+    void this.exited.then(() => {
+      for (const { reject, timer } of this.#asked.values()) {
+        clearTimeout(timer);
+        reject(new Error("the worker has ended"));
+      }
+      this.#asked.clear();
     });
     this.#hello = new Promise((resolve) => {
       worker.on("message", (message: FromWorker) => {
@@ -92,4 +90,22 @@ export class WorkerProcess {
     if (message.type === "answer") asked?.resolve(message.value);
     else asked?.reject(errorOf(message.error));
   }
+}
+
+/** Milliseconds for the channel of a process that has ended to be closed. */
+const disconnectMs = 1_000;
+
+/** Only when its channel is closed, too, does node:cluster hand it no more connections. */
+function exitOf(worker: Worker): Promise<string> {
+  return new Promise((resolve) => {
+    worker.once("exit", (code: number | null, signal: string | null) => {
+      const how = signal ? `signal ${signal}` : `exit code ${code}`;
+      if (!worker.isConnected()) return resolve(how);
+      const timer = setTimeout(() => resolve(how), disconnectMs);
+      worker.once("disconnect", () => {
+        clearTimeout(timer);
+        resolve(how);
+      });
+    });
+  });
 }
