@@ -11,7 +11,7 @@ export async function until<T>(what: string, condition: () => T, timeoutMs = 10_
   const end = performance.now() + timeoutMs;
   for (;;) {
     const value = await condition();
-    if (value !== false && value !== undefined && value !== null) return value;
+    if (value !== false && value !== "" && value !== undefined && value !== null) return value;
     if (performance.now() > end) throw new Error(`waited ${timeoutMs} ms for ${what}`);
     await sleep(2);
   }
