@@ -4,7 +4,7 @@ import { Attempt, type AttemptOwner } from "./attempt.ts";
 import { Bridge, type BridgeContext, passesVerbatim } from "./bridge.ts";
 import type { InboundCall } from "./call.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
-import { checkRewrite, forwardFields } from "./forward.ts";
+import { checkRewrite, type ForwardOptions, forwardFields } from "./forward.ts";
 import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import { type Field, valueOf } from "./http2/field.ts";
@@ -32,6 +32,8 @@ export interface RelayedTo {
   readonly rewrite?: Rewrite;
   readonly timeoutMs?: number;
   readonly route?: string;
+  /** Makes the request's fields, which may be shared. Default: `forwardFields` of the call. */
+  readonly fieldsOf?: (options: ForwardOptions) => Field[];
 }
 
 /** Tries of one call, where the upstream says that it did no work for it. */
@@ -55,6 +57,8 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   #destination: RelayedTo | undefined;
   #attempt: Attempt | undefined;
   #attempts = 0;
+  /** The last attempt was turned away. */
+  #refused = false;
   #cancelWait: CancelWait | undefined;
   #over = false;
   /** Bytes that came after that. */
@@ -86,6 +90,11 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     if (this.#bridge === undefined && passesVerbatim(this.#call, upstream)) return this.#acquire(undefined);
     this.#bridge ??= new Bridge(this.#call, this.downstream, this);
     this.#bridge.start(upstream, this.#context, this.#body);
+  }
+
+  /** No server has begun to work for the call. */
+  get unprocessed(): boolean {
+    return this.#attempt === undefined || this.#refused;
   }
 
   /** Everything that an attempt needs is there: asks for a connection. */
@@ -144,13 +153,14 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.#cancelWait = undefined;
     const body = this.#body;
     const bridge = this.#bridge;
-    const fields = forwardFields(this.#call, {
+    const options: ForwardOptions = {
       fields: bridge?.fields ?? this.#call.fields,
       verbatim: bridge?.verbatim ?? true,
       rewrite: this.#destination!.rewrite,
       secure: endpoint.secure,
       deadline: this.deadline === Number.POSITIVE_INFINITY ? undefined : this.deadline,
-    });
+    };
+    const fields = this.#destination!.fieldsOf?.(options) ?? forwardFields(this.#call, options);
     this.#attempts++;
     const attempt = bridge?.verbatim === true ? bridge.opaqueAttempt(this, endpoint) : new Attempt(this, endpoint);
     this.#attempt = attempt;
@@ -168,6 +178,10 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.#body.forget();
   }
 
+  get recorded(): boolean {
+    return this.#context.onCall !== undefined;
+  }
+
   requestSent(bytes: number): void {
     this.#credit(this.#body.sent(bytes));
   }
@@ -175,6 +189,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   retry(attempt: Attempt, code: Code): void {
     if (this.#over) return;
     if (!this.#body.replayable || this.#attempts >= maxAttempts) {
+      this.#refused = true;
       return this.fail(code, "upstream refused the stream", `refused by ${attempt.endpoint.address}`);
     }
     this.#attempt = undefined;
@@ -199,10 +214,6 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.#finish(status, message === undefined ? undefined : decodeMessage(message));
   }
 
-  completeOpaque(status: number): void {
-    if (!this.#over) this.#finish(status, undefined);
-  }
-
   /** An upstream that cancels when the time is over has seen the same deadline, by its own clock. */
   fail(code: Code, message: string, detail?: string): void {
     if (code === Code.Canceled && this.deadline <= performance.now()) {
@@ -215,6 +226,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   /** What waits for the caller's window is dropped: it would hold back the status for which the caller waits. */
   onDeadline(): void {
     this.deadline = Number.POSITIVE_INFINITY;
+    this.#attempt?.expire();
     if (this.#bridge?.verbatim !== true) this.downstream.dropQueue(); // there the status has to come behind it
     this.fail(Code.DeadlineExceeded, "deadline exceeded");
   }

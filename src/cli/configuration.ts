@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import type { Parts } from "../config/build.ts";
 import { defaultAddress } from "../config/build.ts";
 import type { Snapshot } from "../config/changes.ts";
+import type { EndpointList } from "../config/check-endpoints.ts";
 import { type FileContents, FileRecord } from "../config/files.ts";
 import { loadConfig, loadSchema, type ReadFile } from "../config/load.ts";
 import type { Config, Listener, UpstreamConfig } from "../config/schema.ts";
@@ -79,7 +80,7 @@ function configurationOf(command: ServeCommand): Configuration {
  * @throws UsageError if the schema's file can't be used
  */
 export function partsOfEndpoints(
-  endpoints: readonly UpstreamConfig["endpoints"][number][],
+  endpoints: readonly EndpointList[number][],
   { protocols, http, schema }: ServeCommand["upstream"],
 ): Parts {
   const schemas = new Map<string, Schema>();

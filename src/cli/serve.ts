@@ -99,7 +99,7 @@ export function outputOf(
 export function start(parts: Parts, { log, accessLog }: Output, serveHttp?: ServeHttp): Promise<LocalCarrier> {
   return carryHere(parts, {
     log,
-    ...(accessLog === undefined ? {} : { onCall: accessLog }),
+    ...(accessLog === undefined ? {} : { onCall: accessLog, onHttpRefusal: accessLog }),
     ...(serveHttp === undefined ? {} : { serveHttp }),
   });
 }

@@ -27,6 +27,9 @@ const assumedMaxStreams = 100;
 /** Milliseconds for the last GOAWAY to be read by the peer before the socket is destroyed. */
 const lingerMs = 1_000;
 
+/** Bytes of frames that no window holds back, which may be on their way all the same. */
+const spareBytes = 256 << 10;
+
 /** So many times `maxSocketBuffer` may wait for a client before nothing more is read from it. */
 const unreadFactor = 4;
 
@@ -54,6 +57,8 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
   #sweptAt = turn.now;
   readonly #keepalive: Keepalive | undefined;
   #linger: ReturnType<typeof setTimeout> | undefined;
+  /** Bytes that came after the end. */
+  #dropped = 0;
   #pumping = false;
   /** The socket is paused, until the peer has read. */
   #holding = false;
@@ -106,7 +111,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
 
   /** Takes bytes from the socket; public for those that were read before the connection was made. */
   receive(chunk: Uint8Array): void {
-    if (this.#state === "closed") return;
+    if (this.#state === "closed") return this.#drop(chunk.length);
     startTurn();
     try {
       this.#receiver.receive(chunk);
@@ -166,7 +171,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
   /** Half a window is worth a WINDOW_UPDATE; less would cost more frames, more would make the peer wait. */
   consumed(stream: Http2Stream, bytes: number): void {
     stream.uncredited += bytes;
-    if (stream.uncredited * 2 < Math.max(this.settings.initialWindowSize, frame.initialWindowSize)) return;
+    if (stream.uncredited * 2 < this.settings.initialWindowSize) return;
     stream.receiveWindow += stream.uncredited;
     this.sender.windowUpdate(stream.id, stream.uncredited);
     stream.uncredited = 0;
@@ -275,7 +280,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
     if (!this.isServer) sender.raw(Buffer.from(frame.connectionPreface, "latin1"));
     const entries: [number, number][] = [
       [frame.SettingId.headerTableSize, settings.headerTableSize],
-      [frame.SettingId.initialWindowSize, Math.max(settings.initialWindowSize, frame.initialWindowSize)],
+      [frame.SettingId.initialWindowSize, settings.initialWindowSize],
       [frame.SettingId.maxFrameSize, settings.maxFrameSize],
       [frame.SettingId.maxHeaderListSize, settings.maxHeaderListSize],
     ];
@@ -293,8 +298,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
   }
 
   #newStream(id: number): Http2Stream {
-    const receiveWindow = Math.max(this.settings.initialWindowSize, frame.initialWindowSize);
-    const stream = new Http2Stream(id, this, this.#inbound.peerInitialWindow, receiveWindow);
+    const stream = new Http2Stream(id, this, this.#inbound.peerInitialWindow, this.settings.initialWindowSize);
     this.streams.add(stream);
     return stream;
   }
@@ -381,6 +385,12 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
       this.#socket.resume(); // what the peer still sends is read and dropped: a reset by unread bytes could overtake the GOAWAY
       this.#linger = setTimeout(() => this.#socket.destroy(), lingerMs);
     });
+  }
+
+  /** More than a peer can have had on its way when it was told that it is over: it doesn't listen, so it is cut off. */
+  #drop(bytes: number): void {
+    this.#dropped += bytes;
+    if (this.#dropped > this.settings.connectionWindowSize + spareBytes) this.#socket.destroy();
   }
 
   /** The socket has ended or failed. */

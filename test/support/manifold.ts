@@ -30,7 +30,7 @@ export interface ManifoldOptions {
   /** The configuration file's content in place of `to`: JSON, which is YAML. Listeners at port 0 are printed too. */
   config?: object;
   /** Files beside the configuration: name to content. */
-  files?: Record<string, string>;
+  files?: Record<string, string | Uint8Array>;
   args?: readonly string[];
   /** Besides the test's own. */
   env?: Record<string, string>;
