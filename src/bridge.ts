@@ -15,15 +15,14 @@ import type { MethodKinds } from "./protocol/method-kinds.ts";
 import { requestInProto, TranscodeLayer } from "./protocol/transcode.ts";
 import type { RequestBody } from "./request-body.ts";
 import { type MethodSchema, methodUnknown, type Schema, schemaNeeded } from "./schema/schema.ts";
-import type { UpstreamConnection } from "./upstream/connection.ts";
-import type { Endpoint } from "./upstream/endpoint.ts";
-import type { Upstream } from "./upstream/upstream.ts";
+import type { CallTarget } from "./upstream/upstream.ts";
+import type { Reached, StreamOpener } from "./upstream/waiter.ts";
 
 /** What bridged calls of a proxy share. */
 export interface BridgeContext {
   readonly kinds: MethodKinds;
   /** The schema of an upstream; undefined where it has none. */
-  schemaOf(upstream: Upstream): Schema | undefined;
+  schemaOf(upstream: CallTarget): Schema | undefined;
 }
 
 /** The call, above all layers. */
@@ -37,7 +36,7 @@ export interface BridgeOwner extends StreamListener, AttemptOwner {
 }
 
 /** Who gives an upstream a schema has JSON translated for it, also where the protocol is the same. */
-export function passesVerbatim({ protocol, codec }: InboundCall, { protocols, codecs, schema }: Upstream): boolean {
+export function passesVerbatim({ protocol, codec }: InboundCall, { protocols, codecs, schema }: CallTarget): boolean {
   return protocols.includes(protocol) && (schema === undefined || codec !== "json" || codecs.includes(codec));
 }
 
@@ -51,7 +50,7 @@ export class Bridge {
   /** Above the protocol's layer, where messages have to be translated. */
   #translating: TranscodeLayer | undefined;
   #fields: readonly Field[] | undefined;
-  #upstream: Upstream | undefined;
+  #upstream: CallTarget | undefined;
   /** Where the upstream speaks Connect. */
   #probe: MethodProbe | undefined;
   #opaque: OpaqueAttempt | undefined;
@@ -81,7 +80,7 @@ export class Bridge {
   }
 
   /** The upstream is known. What has come of the request goes through the layers first, if it needs any. */
-  start(upstream: Upstream, context: BridgeContext, body: RequestBody): void {
+  start(upstream: CallTarget, context: BridgeContext, body: RequestBody): void {
     this.#upstream = upstream;
     this.verbatim = passesVerbatim(this.#call, upstream);
     if (this.verbatim) return this.#owner.acquire();
@@ -138,7 +137,7 @@ export class Bridge {
   }
 
   /** Opens the upstream's stream for an attempt. */
-  open(connection: UpstreamConnection, request: { fields: Field[]; body: RequestBody; attempt: Attempt }): HttpStream {
+  open(connection: StreamOpener, request: { fields: Field[]; body: RequestBody; attempt: Attempt }): HttpStream {
     const { fields, body, attempt } = request;
     const protocol = this.#upstream!.protocols[0]!;
     if (this.verbatim || protocol === "grpc") return connection.request(fields, body.empty, attempt);
@@ -146,7 +145,7 @@ export class Bridge {
     return openBridged(connection, { protocol, codec, fields, end: body.empty, form: this.#probe }, attempt);
   }
 
-  opaqueAttempt(owner: AttemptOwner, endpoint: Endpoint): Attempt {
+  opaqueAttempt(owner: AttemptOwner, endpoint: Reached): Attempt {
     this.#opaque = new OpaqueAttempt(owner, endpoint);
     return this.#opaque;
   }

@@ -92,9 +92,9 @@ function authorityField(call: InboundCall, rewrite: Rewrite | undefined): Field 
 /** A query is Connect's GET: it goes along where the request does. */
 function pathField(call: InboundCall, { verbatim, rewrite }: ForwardOptions): Field {
   const query = verbatim && call.query !== undefined ? `?${call.query}` : "";
-  if (rewrite?.service === undefined && query === "") return call.pathField;
-  const service = rewrite?.service ?? call.service;
-  return new Field(":path", `/${service}/${call.method}${query}`);
+  if (rewrite?.service === undefined && rewrite?.method === undefined && query === "") return call.pathField;
+  const { service = call.service, method = call.method } = rewrite ?? {};
+  return new Field(":path", `/${service}/${method}${query}`);
 }
 
 /** In the turn in which the call came no time has passed: the caller's own words stay. */

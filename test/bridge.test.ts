@@ -78,6 +78,45 @@ describe("a call in a protocol that the upstream speaks", () => {
     expect(proxy.records).toMatchObject([{ status: 12, requestBytes: 9, responseBytes: 10 }]);
   });
 
+  it.each([
+    ["gRPC-Web", "application/grpc-web+proto", "200", [], [reply, webStatus(5)], 5],
+    ["gRPC-Web, in its head", "application/grpc-web+proto", "200", status(5), [], 5],
+    ["gRPC-Web text", "application/grpc-web-text", "200", [], [Buffer.from(webStatus(5).toString("base64"))], 5],
+    ["gRPC-Web, cut short", "application/grpc-web+proto", "200", [], [reply], 13],
+    ["a Connect stream", "application/connect+json", "200", [], [reply, envelope(2, Buffer.from("{}"))], 0],
+    [
+      "a Connect stream's error",
+      "application/connect+json",
+      "200",
+      [],
+      [envelope(2, Buffer.from('{"error":{"code":"aborted"}}'))],
+      10,
+    ],
+    ["unary Connect", "application/json", "200", [], [Buffer.from("{}")], 0],
+    ["unary Connect's error", "application/json", "404", [], [Buffer.from('{"code":'), Buffer.from('"not_found"}')], 5],
+  ] as const)("is recorded with its true status: %s", (_name, type, http, more, body, code) => {
+    const proxy = new MemoryProxy({ protocols: ["grpc_web", "connect"] });
+    const caller = proxy.call(request(type), true);
+    proxy.upstream.head([[":status", http], ["content-type", type], ...more], body.length === 0);
+    body.forEach((piece, at) => {
+      proxy.upstream.data(Buffer.from(piece), at === body.length - 1);
+    });
+    expect(caller.localEnded).toBe(true);
+    expect(caller.body).toEqual(Buffer.concat(body));
+    expect(proxy.records).toMatchObject([{ status: code }]);
+  });
+
+  it("is recorded with the status of HTTP's trailers, if they have one", () => {
+    const proxy = new MemoryProxy({ protocols: ["grpc_web"] });
+    proxy.call(request("application/grpc-web"), true);
+    proxy.upstream.head([
+      [":status", "200"],
+      ["content-type", "application/grpc-web"],
+    ]);
+    proxy.upstream.trailers([...status(9), ["grpc-message", "not%20now"]]);
+    expect(proxy.records).toMatchObject([{ status: 9, message: "not now" }]);
+  });
+
   it("passes verbatim as a GET of Connect, with its query", () => {
     const proxy = new MemoryProxy({ protocols: ["connect"] });
     const query = "?connect=v1&encoding=json&message=%7B%7D&x=1";
