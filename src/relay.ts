@@ -31,6 +31,7 @@ export interface RelayedTo {
   readonly endpoint?: Endpoint;
   readonly rewrite?: Rewrite;
   readonly timeoutMs?: number;
+  readonly route?: string;
   /** Makes the request's fields, which may be shared. Default: `forwardFields` of the call. */
   readonly fieldsOf?: (options: ForwardOptions) => Field[];
 }
@@ -56,6 +57,8 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   #destination: RelayedTo | undefined;
   #attempt: Attempt | undefined;
   #attempts = 0;
+  /** The last attempt was turned away. */
+  #refused = false;
   #cancelWait: CancelWait | undefined;
   #over = false;
   /** Bytes that came after that. */
@@ -87,6 +90,11 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     if (this.#bridge === undefined && passesVerbatim(this.#call, upstream)) return this.#acquire(undefined);
     this.#bridge ??= new Bridge(this.#call, this.downstream, this);
     this.#bridge.start(upstream, this.#context, this.#body);
+  }
+
+  /** No server has begun to work for the call. */
+  get unprocessed(): boolean {
+    return this.#attempt === undefined || this.#refused;
   }
 
   /** Everything that an attempt needs is there: asks for a connection. */
@@ -170,6 +178,10 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.#body.forget();
   }
 
+  get recorded(): boolean {
+    return this.#context.onCall !== undefined;
+  }
+
   requestSent(bytes: number): void {
     this.#credit(this.#body.sent(bytes));
   }
@@ -177,6 +189,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   retry(attempt: Attempt, code: Code): void {
     if (this.#over) return;
     if (!this.#body.replayable || this.#attempts >= maxAttempts) {
+      this.#refused = true;
       return this.fail(code, "upstream refused the stream", `refused by ${attempt.endpoint.address}`);
     }
     this.#attempt = undefined;
@@ -201,10 +214,6 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.#finish(status, message === undefined ? undefined : decodeMessage(message));
   }
 
-  completeOpaque(status: number): void {
-    if (!this.#over) this.#finish(status, undefined);
-  }
-
   /** An upstream that cancels when the time is over has seen the same deadline, by its own clock. */
   fail(code: Code, message: string, detail?: string): void {
     if (code === Code.Canceled && this.deadline <= performance.now()) {
@@ -217,6 +226,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   /** What waits for the caller's window is dropped: it would hold back the status for which the caller waits. */
   onDeadline(): void {
     this.deadline = Number.POSITIVE_INFINITY;
+    this.#attempt?.expire();
     if (this.#bridge?.verbatim !== true) this.downstream.dropQueue(); // there the status has to come behind it
     this.fail(Code.DeadlineExceeded, "deadline exceeded");
   }
@@ -254,6 +264,12 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     return { endpoint: this.#attempt.endpoint.name, upstreamProtocol: this.#bridge?.upstreamProtocol ?? "grpc" };
   }
 
+  #meant(): Pick<CallRecord, "route" | "upstream"> {
+    if (this.#destination === undefined) return {};
+    const { route, upstream } = this.#destination;
+    return route === undefined ? { upstream: upstream.name } : { route, upstream: upstream.name };
+  }
+
   #disarm(): void {
     if (this.deadline === Number.POSITIVE_INFINITY) return;
     this.#context.deadlines.remove(this);
@@ -273,6 +289,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
       call: this.#call,
       status,
       ...(message === undefined ? {} : { message }),
+      ...this.#meant(),
       ...this.#reached(),
       ...(detail === undefined ? {} : { detail }),
       requestBytes: this.#body.bytes,

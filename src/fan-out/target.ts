@@ -27,7 +27,7 @@ const ownHeaders = ["grpc-accept-encoding", hopsHeader];
  * @throws TypeError for a policy that can't be
  */
 export function fanOutTarget(destination: OneToMany, call: Call & { codec: string }, context: RelayContext): RelayedTo {
-  const { endpoints, timeoutMs } = destination;
+  const { endpoints, route, timeoutMs } = destination;
   if (endpoints.length === 0) throw new ConnectError("no endpoint to fan out to", Code.Unavailable);
   if (call.codec !== "proto" && call.codec !== "json") {
     throw new ConnectError(`replies in codec "${call.codec}" can't be joined, only protobuf`, Code.Unimplemented);
@@ -37,20 +37,39 @@ export function fanOutTarget(destination: OneToMany, call: Call & { codec: strin
     upstream: new FanOutTarget(destination, { context, hops }),
     rewrite: rewriteOf(destination.rewrite),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(route === undefined ? {} : { route }),
   };
 }
 
-class FanOutTarget implements CallTarget, Reached {
-  readonly protocols = ["grpc"] as const;
-  readonly codecs = ["proto"] as const;
+/** What the relay of the call has reached. Its endpoints are told how it went by the attempts of the legs. */
+class Many implements Reached {
   readonly address = "";
   readonly secure = false;
+  fanOut: FanOut | undefined;
+  readonly #count: number;
+
+  constructor(count: number) {
+    this.#count = count;
+  }
+
+  /** "3 endpoints, 1 failed": for the log, when the call is over. */
+  get name(): string {
+    const failed = this.fanOut?.tally.failed ?? 0;
+    return `${this.#count} endpoint${this.#count === 1 ? "" : "s"}${failed === 0 ? "" : `, ${failed} failed`}`;
+  }
+
+  begin(): void {}
+  report(): void {}
+}
+
+class FanOutTarget implements CallTarget {
+  readonly protocols = ["grpc"] as const;
+  readonly codecs = ["proto"] as const;
   readonly #destination: OneToMany;
   readonly #context: RelayContext;
   readonly #hops: Field;
   readonly #policy: CompleteGatherPolicy;
   readonly endpoints: readonly Endpoint[];
-  #fanOut: FanOut | undefined;
 
   constructor(destination: OneToMany, { context, hops }: { context: RelayContext; hops: Field }) {
     this.#destination = destination;
@@ -65,11 +84,9 @@ class FanOutTarget implements CallTarget, Reached {
     return this.#destination.schema ?? joinedSchema(this.#destination, () => this.#upstreamSchema());
   }
 
-  /** "3 endpoints, 1 failed": for the log, when the call is over. */
+  /** Names of the upstreams, "nodes+more". */
   get name(): string {
-    const { length } = this.#destination.endpoints;
-    const failed = this.#fanOut?.tally.failed ?? 0;
-    return `${length} endpoint${length === 1 ? "" : "s"}${failed === 0 ? "" : `, ${failed} failed`}`;
+    return [...new Set(this.endpoints.map(({ upstream }) => upstream.name))].join("+");
   }
 
   acquire(call: Call, waiter: CallWaiter): CancelWait | undefined {
@@ -94,12 +111,13 @@ class FanOutTarget implements CallTarget, Reached {
   }
 
   #open(call: Call, kind: FanOutKind, waiter: CallWaiter): void {
+    const many = new Many(this.endpoints.length);
     const request = (fields: readonly Field[], end: boolean, listener: StreamListener): FanOut => {
-      this.#fanOut = this.#create(kind, call, { fields, end, listener });
-      return this.#fanOut;
+      many.fanOut = this.#create(kind, call, { fields, end, listener });
+      return many.fanOut;
     };
-    waiter.onConnection({ request }, this);
-    this.#fanOut?.start();
+    waiter.onConnection({ request }, many);
+    many.fanOut?.start();
   }
 
   #create(kind: FanOutKind, call: Call, { fields, end, listener }: Request): FanOut {

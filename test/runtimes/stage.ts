@@ -22,6 +22,21 @@ export interface Stage {
   close(): Promise<void>;
 }
 
+export interface StageOptions {
+  /** Routes that come before that to `main`. */
+  routes?: readonly object[];
+  /** Keys of the upstream "main". */
+  main?: object;
+  /** More upstreams, for `routes`, of one endpoint each. */
+  upstreams?: Record<string, object>;
+  /** Keys of the listener. */
+  listener?: object;
+  /** Files beside the configuration. */
+  files?: Record<string, string | Uint8Array>;
+  /** Default true. */
+  warmUp?: boolean;
+}
+
 /** Calls before memory is measured: the first growth of a heap is no leak. */
 const warmUpCalls = 10_000;
 
@@ -32,20 +47,11 @@ const connectionsPerEndpoint = 4;
  * Starts Manifold with a route to each upstream: the canary's service to one of its own, the rest to `endpoints`.
  *
  * @param endpoints none: there is no such route, and no upstream "main"
- * @param more routes that come first, further upstreams, and keys of the upstream "main"
  */
-export async function setStage(
-  endpoints: readonly string[],
-  more: {
-    routes?: readonly object[];
-    upstreams?: Record<string, { endpoints: readonly unknown[] }>;
-    main?: object;
-    warmUp?: boolean;
-  } = {},
-): Promise<Stage> {
+export async function setStage(endpoints: readonly string[], more: StageOptions = {}): Promise<Stage> {
   const canaryUpstream = await startUpstream({ record: false });
   const config = {
-    listeners: [{ address: "127.0.0.1:0" }],
+    listeners: [{ address: "127.0.0.1:0", ...more.listener }],
     upstreams: {
       canary: { endpoints: [canaryUpstream.url] },
       ...(endpoints.length === 0 ? {} : { main: { endpoints, ...more.main } }),
@@ -57,7 +63,10 @@ export async function setStage(
       ...(endpoints.length === 0 ? [] : [{ to: "main" }]),
     ],
   };
-  const manifold = standIn === "envoy" ? await startEnvoy(config) : await startManifold({ runtime, config });
+  const manifold =
+    standIn === "envoy"
+      ? await startEnvoy(config)
+      : await startManifold({ runtime, config, ...(more.files === undefined ? {} : { files: more.files }) });
   const peers: H2Peer[] = [];
   const connect: Stage["connect"] = async (options) => {
     const peer = await connectPeer(manifold.port, options);
