@@ -1,4 +1,5 @@
 /** One call to many through the built command: kinds of call, layouts, selection and gather policies. */
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, beforeEach, expect } from "vitest";
 import { read, siderolabs } from "../layout/messages.ts";
@@ -36,9 +37,11 @@ onRuntime("fan-out", () => {
   let nodes: Nodes;
   let manifold: Manifold;
   let peer: H2Peer;
+  let mute: Awaited<ReturnType<typeof startMute>>;
 
   beforeAll(async () => {
     nodes = await startNodes(8);
+    mute = await startMute();
     const three = nodes.endpoints.slice(0, 3);
     const route = (name: string, fanOut: object) => ({
       match: { service: `test.${name}` },
@@ -50,12 +53,14 @@ onRuntime("fan-out", () => {
         three: { endpoints: three },
         eight: { endpoints: nodes.endpoints },
         dead: { endpoints: [{ name: "dead", url: deadUrl }] },
+        mute: { endpoints: [{ name: "mute", url: mute.url }], connect_timeout: "200ms" },
       },
       routes: [
         route("Wrap", {}),
         route("Merge", { to: ["three", "dead"], layout: "merge" }),
         route("Numbers", { layout: { merge: { metadata: 5, hostname: 1, error: 2 } } }),
         route("Eight", { to: "eight" }),
+        route("Mute", { to: ["three", "mute"] }),
         route("Select", { to: ["three", "dead"], select: { header: "Nodes" } }),
         route("Quorum", { gather: { wait: { quorum: 2 } } }),
         route("First", { gather: { wait: "first" } }),
@@ -78,6 +83,7 @@ onRuntime("fan-out", () => {
     peer?.socket.destroy();
     const exit = await manifold?.stop();
     await nodes?.close();
+    mute?.close();
     expect(exit).toBe(0);
   });
 
@@ -185,6 +191,25 @@ onRuntime("fan-out", () => {
     const streamed = streamedEntries(await ask("Eight/Count")).sort();
     expect(streamed).toEqual(ofAll((node) => `${value}${node}`, 8));
     for (const { calls } of nodes.upstreams) expect(calls[0]!.bytes).toBe((1 << 20) + 5);
+  });
+
+  check("an endpoint that accepts and says nothing is an entry after its time to connect", async () => {
+    const silent = "mute!14 ";
+    for (const [path, entries] of [
+      ["Mute/Unary", entriesOf],
+      ["Mute/Collect", entriesOf],
+      ["Mute/Count", streamedEntries],
+      ["Mute/Chat", streamedEntries],
+    ] as const) {
+      const startedAt = performance.now();
+      const got = entries(await ask(path));
+      expect(
+        got.filter((entry) => entry.startsWith(silent)),
+        path,
+      ).toHaveLength(1);
+      expect(got.filter((entry) => entry.startsWith("node-"))).toHaveLength(path === "Mute/Count" ? 9 : 3);
+      expect(performance.now() - startedAt).toBeLessThan(5_000); // which is the default
+    }
   });
 
   check("50 at once: each gets its own", async () => {
@@ -318,6 +343,23 @@ onRuntime("fan-out", () => {
     }
   });
 });
+
+/** A server that accepts connections, and says nothing on them. */
+async function startMute(): Promise<{ url: string; close(): void }> {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket.on("error", () => {}));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    close() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
 
 /** The messages that have come whole. */
 function opened(stream: PeerStream): { flags: number; bytes: Buffer }[] {
