@@ -113,6 +113,8 @@ export class Attempt implements StreamListener {
         return this.owner.fail(Code.Unavailable, "upstream connection lost", detail);
       case "idle":
         return this.owner.fail(Code.Unavailable, `upstream stream was idle for too long${this.#awaited()}`, detail);
+      case "too_large":
+        return this.owner.fail(Code.ResourceExhausted, "message is larger than the upstream's limit", detail);
       case "malformed":
         return this.owner.fail(Code.Internal, "upstream sent a malformed response", detail);
       case "peer":
@@ -133,7 +135,7 @@ export class Attempt implements StreamListener {
 
   /** `unprocessed` is how servers drain and keep to their limits; CANCEL and ENHANCE_YOUR_CALM speak of the caller. */
   #outcomeOfReset(code: ErrorCode, cause: ResetCause): Outcome {
-    if (cause === "unprocessed") return "neutral";
+    if (cause === "unprocessed" || cause === "too_large") return "neutral";
     if (cause === "idle") return this.answered ? "neutral" : "failure";
     if (cause === "peer") return statusOfReset(code) === Code.Internal ? "failure" : "neutral";
     return "failure";

@@ -24,7 +24,7 @@ import { http1Settings, http2Settings } from "./limits.ts";
 import { localRoutes, servicesOf } from "./local.ts";
 import { RetiredUpstreams } from "./retired.ts";
 import type { Config, Listener, RetryConfig, RouteConfig, UpstreamConfig } from "./schema.ts";
-import { breakerLimits, endpointTraffic, trafficOptions } from "./traffic.ts";
+import { breakerLimits, endpointTraffic, messageLimits, trafficOptions } from "./traffic.ts";
 
 /** A configuration, and what is in the files that it names, by their paths in it. */
 export interface Parts {
@@ -189,6 +189,7 @@ function upstreamOptions(
     endpoints: config.endpoints.map(endpointOptions),
     http2: http2Settings(config.limits),
     limits: breakerLimits(config.limits),
+    ...messageLimits(config.limits),
     ...trafficOptions(config),
     ...given({
       protocols: config.protocols,
