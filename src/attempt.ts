@@ -37,7 +37,8 @@ export class Attempt implements StreamListener {
   /** A part of the response has gone to the caller. */
   answered = false;
   protected readonly owner: AttemptOwner;
-  readonly #startedAt = turn.now;
+  /** In whole milliseconds, whose difference is right also where they wrap around: a small integer, which costs no allocation. */
+  readonly #startedAt = turn.now | 0;
   #over = false;
 
   constructor(owner: AttemptOwner, endpoint: Reached) {
@@ -54,8 +55,8 @@ export class Attempt implements StreamListener {
 
   /** The call's time is over. An endpoint that has begun to answer, as a long stream's has, did nothing wrong. */
   expire(): void {
-    const silent = !this.answered && performance.now() - this.#startedAt >= fairTimeMs;
-    this.report(silent ? "failure" : "neutral");
+    const had = ((performance.now() | 0) - this.#startedAt) | 0;
+    this.report(!this.answered && had >= fairTimeMs ? "failure" : "neutral");
   }
 
   /** The endpoint is told how it went, once. */
