@@ -123,6 +123,9 @@ class LimitedStream implements HttpStream, StreamListener {
     if (this.#over) return;
     const length = this.#response?.push(bytes, start, stop) ?? 0;
     if (length === 0) return this.listener.onData(bytes, start, stop, end);
+    const { begin } = this.#response!; // the messages before it are the caller's
+    if (begin > start) this.listener.onData(bytes, start, begin, false);
+    if (this.#over) return;
     this.#end();
     this.listener.onReset(ErrorCode.enhanceYourCalm, "too_large");
   }

@@ -11,6 +11,8 @@ export function bodyFormOf(contentType: string | undefined): BodyForm {
 }
 
 export class MessageLimit {
+  /** Where in the piece that was pushed last the last message began, or the piece itself if that was before it. */
+  begin = 0;
   readonly #max: number;
   readonly #form: BodyForm;
   /** Bytes of this payload that haven't come by. */
@@ -33,6 +35,7 @@ export class MessageLimit {
       return this.#length > this.#max ? this.#length : 0;
     }
     let at = start;
+    this.begin = start;
     while (at < stop) {
       if (this.#left > 0) {
         const passed = Math.min(this.#left, stop - at);
@@ -40,6 +43,7 @@ export class MessageLimit {
         at += passed;
         continue;
       }
+      if (this.#prefix === 0) this.begin = at;
       // the first byte is flags; four digits of base 256 are more than 32 bits of a shift can hold
       if (this.#prefix++ > 0) this.#length = this.#length * 256 + bytes[at]!;
       at++;

@@ -80,9 +80,9 @@ describe("LimitedConnection", () => {
     const { below, told } = open({ response: 99 });
     below.listener.onHeaders(fieldsOf([[":status", "103"]]), false);
     below.listener.onHeaders(response, false);
-    const small = envelope(0, new Uint8Array(99));
-    below.listener.onData(small, 0, small.length, false);
-    below.listener.onData(envelope(0, new Uint8Array(100)), 0, 5, false);
+    const both = Buffer.concat([envelope(0, new Uint8Array(99)), envelope(0, new Uint8Array(100))]);
+    below.given += 109;
+    below.listener.onData(both, 0, 109, false);
     below.listener.onTrailers([]);
     expect(below.resetWith).toBe(ErrorCode.cancel);
     expect(told).toEqual(["headers", "headers", "data 104", `reset ${ErrorCode.enhanceYourCalm} too_large`]);
