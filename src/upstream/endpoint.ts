@@ -3,6 +3,7 @@
 import { Backoff } from "./backoff.ts";
 import type { UpstreamConnection } from "./connection.ts";
 import type { EndpointParts, EndpointStats } from "./endpoint-parts.ts";
+import { LimitedConnection } from "./limited-connection.ts";
 import type { Outcome } from "./outlier.ts";
 import { Standing } from "./standing.ts";
 import { hostPort } from "./target.ts";
@@ -269,9 +270,10 @@ export class Endpoint {
     let connection: UpstreamConnection | undefined;
     const listener: DialListener = {
       onOpen: (opened) => {
-        connection = opened;
+        const { messages } = this.#parts;
+        connection = messages === undefined ? opened : new LimitedConnection(opened, messages);
         this.#dials.delete(dial);
-        this.#opened(opened);
+        this.#opened(connection);
       },
       onFailed: (error) => {
         this.#dials.delete(dial);
