@@ -8,21 +8,21 @@ import { type Field, valueOf } from "./http2/field.ts";
 import { MethodProbe } from "./method-probe.ts";
 import { OpaqueAttempt } from "./opaque-attempt.ts";
 import { ConnectUnaryServer } from "./protocol/connect-unary-server.ts";
+import { GrpcWebServer } from "./protocol/grpc-web.ts";
 import type { Layer } from "./protocol/layer.ts";
 import { grpcFields, openBridged, serverLayer } from "./protocol/layers.ts";
 import type { MethodKinds } from "./protocol/method-kinds.ts";
 import { requestInProto, TranscodeLayer } from "./protocol/transcode.ts";
 import type { RequestBody } from "./request-body.ts";
 import { type MethodSchema, methodUnknown, type Schema, schemaNeeded } from "./schema/schema.ts";
-import type { UpstreamConnection } from "./upstream/connection.ts";
-import type { Endpoint } from "./upstream/endpoint.ts";
-import type { Upstream } from "./upstream/upstream.ts";
+import type { CallTarget } from "./upstream/upstream.ts";
+import type { Reached, StreamOpener } from "./upstream/waiter.ts";
 
 /** What bridged calls of a proxy share. */
 export interface BridgeContext {
   readonly kinds: MethodKinds;
   /** The schema of an upstream; undefined where it has none. */
-  schemaOf(upstream: Upstream): Schema | undefined;
+  schemaOf(upstream: CallTarget): Schema | undefined;
 }
 
 /** The call, above all layers. */
@@ -36,7 +36,7 @@ export interface BridgeOwner extends StreamListener, AttemptOwner {
 }
 
 /** Who gives an upstream a schema has JSON translated for it, also where the protocol is the same. */
-export function passesVerbatim({ protocol, codec }: InboundCall, { protocols, codecs, schema }: Upstream): boolean {
+export function passesVerbatim({ protocol, codec }: InboundCall, { protocols, codecs, schema }: CallTarget): boolean {
   return protocols.includes(protocol) && (schema === undefined || codec !== "json" || codecs.includes(codec));
 }
 
@@ -50,7 +50,7 @@ export class Bridge {
   /** Above the protocol's layer, where messages have to be translated. */
   #translating: TranscodeLayer | undefined;
   #fields: readonly Field[] | undefined;
-  #upstream: Upstream | undefined;
+  #upstream: CallTarget | undefined;
   /** Where the upstream speaks Connect. */
   #probe: MethodProbe | undefined;
   #opaque: OpaqueAttempt | undefined;
@@ -80,7 +80,7 @@ export class Bridge {
   }
 
   /** The upstream is known. What has come of the request goes through the layers first, if it needs any. */
-  start(upstream: Upstream, context: BridgeContext, body: RequestBody): void {
+  start(upstream: CallTarget, context: BridgeContext, body: RequestBody): void {
     this.#upstream = upstream;
     this.verbatim = passesVerbatim(this.#call, upstream);
     if (this.verbatim) return this.#owner.acquire();
@@ -137,7 +137,7 @@ export class Bridge {
   }
 
   /** Opens the upstream's stream for an attempt. */
-  open(connection: UpstreamConnection, request: { fields: Field[]; body: RequestBody; attempt: Attempt }): HttpStream {
+  open(connection: StreamOpener, request: { fields: Field[]; body: RequestBody; attempt: Attempt }): HttpStream {
     const { fields, body, attempt } = request;
     const protocol = this.#upstream!.protocols[0]!;
     if (this.verbatim || protocol === "grpc") return connection.request(fields, body.empty, attempt);
@@ -145,7 +145,7 @@ export class Bridge {
     return openBridged(connection, { protocol, codec, fields, end: body.empty, form: this.#probe }, attempt);
   }
 
-  opaqueAttempt(owner: AttemptOwner, endpoint: Endpoint): Attempt {
+  opaqueAttempt(owner: AttemptOwner, endpoint: Reached): Attempt {
     this.#opaque = new OpaqueAttempt(owner, endpoint);
     return this.#opaque;
   }
@@ -154,8 +154,17 @@ export class Bridge {
   refuse(fields: readonly Field[], answered: boolean): void {
     const layer = this.#layer;
     if (layer === undefined) this.#raw.sendHeaders(fields, true);
-    else if (answered && this.#opaque?.atBoundary === false) this.#raw.reset(ErrorCode.internalError);
-    else layer.sendHeaders(fields, true);
+    else if (!answered || this.#opaque === undefined) layer.sendHeaders(fields, true);
+    else if (!this.#opaque.atBoundary) this.#raw.reset(ErrorCode.internalError);
+    else this.#layerOfAnswer(layer).sendHeaders(fields, true);
+  }
+
+  /** An upstream may answer text with binary, which is what has an end where ours can follow. */
+  #layerOfAnswer(layer: Layer): Layer {
+    if (this.#call.framing !== "grpc_web_text") return layer;
+    const binary = new GrpcWebServer();
+    binary.stack(this.#raw, this.#owner);
+    return binary;
   }
 
   stop(): void {

@@ -25,7 +25,7 @@ export interface ForwardOptions {
 
 /**
  * Copies the fields, all and in their order, but for `:scheme`; host, which becomes `:authority`; the deadline, which
- * becomes the time that is left; te, of which gRPC has exactly one; http2-settings; and what the route rewrites.
+ * becomes the time that is left; te, of which gRPC has exactly one; what is for one hop alone; and what the route rewrites.
  */
 export function forwardFields(call: InboundCall, options: ForwardOptions): Field[] {
   const { fields, verbatim, rewrite, secure, deadline } = options;
@@ -43,7 +43,7 @@ export function forwardFields(call: InboundCall, options: ForwardOptions): Field
       if (!te && isGrpc) out.push(teTrailers);
       te = true;
     } else if (kind === FieldKind.contentLength || (kind === FieldKind.regular && field !== call.timeoutField)) {
-      if (field.name !== "http2-settings" && removed?.includes(field.name) !== true) out.push(field);
+      if (removed?.includes(field.name) !== true) out.push(field);
     }
   }
   if (!te && isGrpc) out.push(teTrailers);
@@ -92,9 +92,9 @@ function authorityField(call: InboundCall, rewrite: Rewrite | undefined): Field 
 /** A query is Connect's GET: it goes along where the request does. */
 function pathField(call: InboundCall, { verbatim, rewrite }: ForwardOptions): Field {
   const query = verbatim && call.query !== undefined ? `?${call.query}` : "";
-  if (rewrite?.service === undefined && query === "") return call.pathField;
-  const service = rewrite?.service ?? call.service;
-  return new Field(":path", `/${service}/${call.method}${query}`);
+  if (rewrite?.service === undefined && rewrite?.method === undefined && query === "") return call.pathField;
+  const { service = call.service, method = call.method } = rewrite ?? {};
+  return new Field(":path", `/${service}/${method}${query}`);
 }
 
 /** In the turn in which the call came no time has passed: the caller's own words stay. */

@@ -7,24 +7,30 @@ import { Field, FieldKind } from "./http2/field.ts";
 import { startTurn } from "./http2/turn.ts";
 import { Relay, type RelayContext } from "./relay.ts";
 import type { ReflectionCall, ReflectionLimits } from "./schema/reflection.ts";
-import type { Upstream } from "./upstream/upstream.ts";
+import type { CallTarget } from "./upstream/upstream.ts";
 import { EnvelopeReader, envelope, Handling } from "./wire/envelope.ts";
 import { statusOfFields } from "./wire/rpc-status.ts";
 
 const ourselves: Origin = { peer: { address: "", port: 0 }, secure: false };
 
-/** Makes calls to an upstream: messages in, the request's end, messages out. */
-export function callerOf(upstream: Upstream, context: RelayContext): ReflectionCall {
+/**
+ * Makes calls of streaming methods to an upstream: messages in, the request's end, messages out. One way after the other, which HTTP/1.1
+ * can carry, too.
+ */
+export function callerOf(upstream: CallTarget, context: RelayContext): ReflectionCall {
+  // its schema is what is asked for
+  const own: RelayContext = { ...context, onCall: undefined, schemaOf: () => undefined };
   return (path, messages, limits) =>
     new Promise((resolve, reject) => {
       startTurn();
+      context.kinds.set(upstream.name, path, "stream");
       const stream = new OwnStream(limits, (error, replies) =>
         error === undefined ? resolve(replies) : reject(error),
       );
       const call = new InboundCall(requestFields(upstream, path, limits), ourselves);
-      const relay = new Relay(call, stream, { ...context, onCall: undefined });
+      const relay = new Relay(call, stream, own);
       stream.listener = relay;
-      relay.start({ mode: "one-to-one", upstream });
+      relay.start({ upstream });
       messages.forEach((message, at) => {
         const bytes = envelope(0, message);
         stream.remoteEnded = at === messages.length - 1;
@@ -33,7 +39,7 @@ export function callerOf(upstream: Upstream, context: RelayContext): ReflectionC
     });
 }
 
-function requestFields(upstream: Upstream, path: string, { timeoutMs }: ReflectionLimits): Field[] {
+function requestFields(upstream: CallTarget, path: string, { timeoutMs }: ReflectionLimits): Field[] {
   return [
     new Field(":method", "POST"),
     new Field(":scheme", "http"),

@@ -2,13 +2,14 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalHandlerFn } from "@connectrpc/connect/protocol";
 import { type AdmissionOptions, createAdmission, inTurn } from "./admit/admission.ts";
-import { type Admit, HttpRefusal, InboundCall, type Origin } from "./call.ts";
+import { type Admit, type Call, HttpRefusal, InboundCall, type Origin } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
+import { fanOutTarget } from "./fan-out/target.ts";
 import type { HttpStream, StreamListener } from "./http2/api.ts";
 import { type Field, valueOf } from "./http2/field.ts";
 import { startTurn } from "./http2/turn.ts";
 import { createLocalRoutes, type Routes } from "./local/routes.ts";
-import type { CallRecord } from "./observe/call-record.ts";
+import type { CallRecord, HttpRefusalRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
 import { callerOf } from "./own-call.ts";
 import { serveOwn } from "./own-service.ts";
@@ -16,18 +17,21 @@ import { askForAnswer, httpRequest, type ServeHttp, sendAnswer } from "./plain-h
 import { MethodKinds } from "./protocol/method-kinds.ts";
 import { answerHttp, discardRest } from "./refuse.ts";
 import { Relay, type RelayContext } from "./relay.ts";
+import { retryTarget } from "./retry/target.ts";
 import type { Destination, Director } from "./route/director.ts";
 import { ReflectedSchema } from "./schema/reflected.ts";
 import type { ReflectionCall } from "./schema/reflection.ts";
 import type { Schema } from "./schema/schema.ts";
 import { type Acceptor, createHandler } from "./universal/handler.ts";
-import type { Upstream } from "./upstream/upstream.ts";
+import type { CallTarget } from "./upstream/upstream.ts";
 
 export interface ProxyOptions extends AdmissionOptions {
   /** Decides where each call goes. */
   readonly director: Director;
   /** Told of every call that is over, with its true status. Default: nobody. */
   readonly onCall?: (record: CallRecord) => void;
+  /** Told of every request that was refused in plain HTTP, because it is no RPC or no request at all. Default: nobody. */
+  readonly onHttpRefusal?: (record: HttpRefusalRecord) => void;
   /** For what goes wrong inside: a director that throws something else than a `ConnectError`. Default: nowhere. */
   readonly log?: Log;
   /** Services of our own: they win over the director, and are spoken to in all three protocols. Default: none. */
@@ -48,18 +52,28 @@ export interface Proxy {
   readonly handler: UniversalHandlerFn;
   /** Takes a request; what it returns is told the rest of it. Never throws: whatever goes wrong is an answer. */
   accept(request: InboundRequest): StreamListener;
+  /** For listeners: what came was no request, and they have answered it with this status. */
+  noteUnreadable(origin: Origin, status: number, message: string): void;
+  /**
+   * Changes what decides about calls that come from now on; those there are go on as it was decided for them.
+   *
+   * @throws TypeError if two local services have one path; then nothing has changed
+   */
+  update(options: Pick<ProxyOptions, "director" | "routes">): void;
 }
 
 /** Creates a proxy. It holds no sockets: `serve` gives it listeners, and upstreams dial for themselves. */
 export function createProxy(options: ProxyOptions): Proxy {
-  const { director, onCall, log, routes, serveHttp } = options;
+  const { onCall, onHttpRefusal, log, routes, serveHttp } = options;
+  const noteRefusal = onHttpRefusal && contained(onHttpRefusal, { log, what: "onHttpRefusal" });
   const admitAll = createAdmission(options);
-  const local = routes && createLocalRoutes(routes);
+  let { director } = options;
+  let local = routes && createLocalRoutes(routes);
   const context: RelayContext = {
     deadlines: new Deadlines(),
     kinds: new MethodKinds(),
     schemaOf: schemasOf((upstream) => callerOf(upstream, context)),
-    onCall: onCall && contained(onCall, log),
+    onCall: onCall && contained(onCall, { log, what: "onCall" }),
   };
 
   /** Goes on once the call is admitted; where nobody is asked, at once. */
@@ -76,22 +90,23 @@ export function createProxy(options: ProxyOptions): Proxy {
 
   function direct(call: InboundCall, relay: Relay): void {
     const destination = director(call);
-    if (!(destination instanceof Promise)) return go(call, relay, destination);
+    if (!(destination instanceof Promise)) return go(relay, { destination, call, context });
     destination
       .then((decided) => {
         startTurn();
-        go(call, relay, decided);
+        go(relay, { destination: decided, call, context });
       })
       .catch(refuseWith(call, relay));
   }
 
-  function go(call: InboundCall, relay: Relay, destination: Destination): void {
+  function go(relay: Relay, decided: Decided): void {
+    const { destination, call } = decided;
     const waiting = destination.admit?.(call);
-    if (waiting === undefined) return send(call, relay, destination);
+    if (waiting === undefined) return send(relay, decided);
     waiting
       .then(() => {
         startTurn();
-        send(call, relay, destination);
+        send(relay, decided);
       })
       .catch(refuseWith(call, relay));
   }
@@ -105,16 +120,21 @@ export function createProxy(options: ProxyOptions): Proxy {
     };
   }
 
+  const refuseCall = (call: InboundCall, relay: Relay, error: unknown) => refuseWith(call, relay)(error);
+  const noteHttpRefusal = (refusal: HttpRefusal, origin: Origin, fields: readonly Field[]) =>
+    noteRefusal?.(refusalRecord(origin, refusal, fields));
+
   const proxy: Acceptor = {
     accept({ stream, fields, origin }) {
       const own = local?.match(valueOf(fields, ":path") ?? "");
       if (own !== undefined) {
-        const refuse = (call: InboundCall, relay: Relay, error: unknown) => refuseWith(call, relay)(error);
-        return serveOwn(
-          own,
-          { stream, fields, origin },
-          { relay: context, admit: inTurn(origin.admit, admitAll), refuse },
-        );
+        const ownContext = {
+          relay: context,
+          admit: inTurn(origin.admit, admitAll),
+          refuse: refuseCall,
+          noteHttpRefusal,
+        };
+        return serveOwn(own, { stream, fields, origin }, ownContext);
       }
       let call: InboundCall;
       try {
@@ -123,8 +143,10 @@ export function createProxy(options: ProxyOptions): Proxy {
         if (!(error instanceof HttpRefusal)) throw error;
         const request = httpRequest(fields);
         const answer = serveHttp && askForAnswer(serveHttp, request, log);
-        if (answer === undefined) answerHttp(stream, error, request.method === "HEAD");
-        else sendAnswer(stream, request.method, answer);
+        if (answer === undefined) {
+          answerHttp(stream, error, request.method === "HEAD");
+          noteHttpRefusal(error, origin, fields);
+        } else sendAnswer(stream, request.method, answer);
         return discardRest(stream);
       }
       const relay = new Relay(call, stream, context);
@@ -138,12 +160,32 @@ export function createProxy(options: ProxyOptions): Proxy {
       return stream.listener;
     },
   };
-  return { ...proxy, handler: createHandler(proxy) };
+  return {
+    ...proxy,
+    handler: createHandler(proxy),
+    noteUnreadable({ peer }, httpStatus, message) {
+      noteRefusal?.({ peer, httpStatus, message });
+    },
+    update(next) {
+      local = next.routes && createLocalRoutes(next.routes);
+      director = next.director;
+    },
+  };
+}
+
+function refusalRecord(
+  { peer }: Origin,
+  { status, message }: HttpRefusal,
+  fields: readonly Field[],
+): HttpRefusalRecord {
+  const { method, path } = httpRequest(fields);
+  const authority = valueOf(fields, ":authority") ?? valueOf(fields, "host");
+  return { peer, httpStatus: status, message, method, path, ...(authority === undefined ? {} : { authority }) };
 }
 
 /** Looks up the schema of an upstream; those by reflection are asked for once and kept as long as their upstream. */
-function schemasOf(caller: (upstream: Upstream) => ReflectionCall): (upstream: Upstream) => Schema | undefined {
-  const reflected = new WeakMap<Upstream, Schema>();
+function schemasOf(caller: (upstream: CallTarget) => ReflectionCall): (upstream: CallTarget) => Schema | undefined {
+  const reflected = new WeakMap<CallTarget, Schema>();
   return (upstream) => {
     if (upstream.schema !== "reflection") return upstream.schema;
     const known = reflected.get(upstream) ?? new ReflectedSchema(caller(upstream));
@@ -152,23 +194,37 @@ function schemasOf(caller: (upstream: Upstream) => ReflectionCall): (upstream: U
   };
 }
 
-function send(call: InboundCall, relay: Relay, destination: Destination): void {
+/** What the director has decided, and of which call. */
+interface Decided {
+  readonly destination: Destination;
+  readonly call: InboundCall;
+  readonly context: RelayContext;
+}
+
+/** One to many is one to something that stands for many. */
+function send(relay: Relay, { destination, call, context }: Decided): void {
   call.dropRestricted();
   switch (destination.mode) {
     case "one-to-one":
-      return relay.start(destination);
+      if (destination.retry === undefined) return relay.start(destination);
+      return relay.start(retryTarget(destination, destination.retry, context));
+    case "one-to-many":
+      return relay.start(fanOutTarget(destination, call, context));
     default:
       throw new TypeError(`director returned mode "${(destination as { mode: unknown }).mode}"`);
   }
 }
 
 /** What a user's callback throws is logged: it would end the connection, or from a timer the process, that it was called for. */
-function contained(onCall: (record: CallRecord) => void, log: Log | undefined): (record: CallRecord) => void {
+function contained<Told extends { readonly call?: Call; readonly path?: string }>(
+  tell: (record: Told) => void,
+  { log, what }: { readonly log: Log | undefined; readonly what: string },
+): (record: Told) => void {
   return (record) => {
     try {
-      onCall(record);
+      tell(record);
     } catch (error) {
-      log?.error({ path: record.call.path, error: errorText(error) }, "onCall failed");
+      log?.error({ path: record.call?.path ?? record.path, error: errorText(error) }, `${what} failed`);
     }
   };
 }

@@ -11,10 +11,10 @@ import { type Field, valueOf } from "./http2/field.ts";
 import type { CallRecord } from "./observe/call-record.ts";
 import { statusFields } from "./refuse.ts";
 import { RequestBody } from "./request-body.ts";
-import type { OneToOne } from "./route/director.ts";
-import type { UpstreamConnection } from "./upstream/connection.ts";
+import type { Rewrite } from "./route/director.ts";
 import type { Endpoint } from "./upstream/endpoint.ts";
-import type { CancelWait, Waiter } from "./upstream/waiter.ts";
+import type { CallTarget } from "./upstream/upstream.ts";
+import type { CallWaiter, CancelWait, Reached, StreamOpener } from "./upstream/waiter.ts";
 import { decodeMessage } from "./wire/message.ts";
 import { parseStatus } from "./wire/status.ts";
 
@@ -24,13 +24,23 @@ export interface RelayContext extends BridgeContext {
   readonly onCall: ((record: CallRecord) => void) | undefined;
 }
 
+/** Where a call is sent to: see `OneToOne`. */
+export interface RelayedTo {
+  readonly upstream: CallTarget;
+  /** No other will do. */
+  readonly endpoint?: Endpoint;
+  readonly rewrite?: Rewrite;
+  readonly timeoutMs?: number;
+  readonly route?: string;
+}
+
 /** Tries of one call, where the upstream says that it did no work for it. */
 const maxAttempts = 3;
 
 /** Bytes that a caller may go on to send after its call is over, before it is told to stop. */
 const maxAfterEnd = 32 << 10;
 
-export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
+export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   /** The caller's stream, or the layer over it that makes it one of gRPC. */
   downstream: HttpStream;
   deadline = Number.POSITIVE_INFINITY;
@@ -42,9 +52,11 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
   readonly #body: RequestBody;
   /** Undefined where the call passes verbatim from gRPC to gRPC. */
   #bridge: Bridge | undefined;
-  #destination: OneToOne | undefined;
+  #destination: RelayedTo | undefined;
   #attempt: Attempt | undefined;
   #attempts = 0;
+  /** The last attempt was turned away. */
+  #refused = false;
   #cancelWait: CancelWait | undefined;
   #over = false;
   /** Bytes that came after that. */
@@ -64,7 +76,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
    *
    * @throws TypeError if the destination's rewrite can't be sent
    */
-  start(destination: OneToOne): void {
+  start(destination: RelayedTo): void {
     if (this.#over) return;
     checkRewrite(destination.rewrite);
     this.#destination = destination;
@@ -76,6 +88,11 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     if (this.#bridge === undefined && passesVerbatim(this.#call, upstream)) return this.#acquire(undefined);
     this.#bridge ??= new Bridge(this.#call, this.downstream, this);
     this.#bridge.start(upstream, this.#context, this.#body);
+  }
+
+  /** No server has begun to work for the call. */
+  get unprocessed(): boolean {
+    return this.#attempt === undefined || this.#refused;
   }
 
   /** Everything that an attempt needs is there: asks for a connection. */
@@ -130,7 +147,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
 
   // --- the upstream's side
 
-  onConnection(connection: UpstreamConnection, endpoint: Endpoint): void {
+  onConnection(connection: StreamOpener, endpoint: Reached): void {
     this.#cancelWait = undefined;
     const body = this.#body;
     const bridge = this.#bridge;
@@ -158,6 +175,10 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     this.#body.forget();
   }
 
+  get recorded(): boolean {
+    return this.#context.onCall !== undefined;
+  }
+
   requestSent(bytes: number): void {
     this.#credit(this.#body.sent(bytes));
   }
@@ -165,6 +186,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
   retry(attempt: Attempt, code: Code): void {
     if (this.#over) return;
     if (!this.#body.replayable || this.#attempts >= maxAttempts) {
+      this.#refused = true;
       return this.fail(code, "upstream refused the stream", `refused by ${attempt.endpoint.address}`);
     }
     this.#attempt = undefined;
@@ -189,10 +211,6 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     this.#finish(status, message === undefined ? undefined : decodeMessage(message));
   }
 
-  completeOpaque(status: number): void {
-    if (!this.#over) this.#finish(status, undefined);
-  }
-
   /** An upstream that cancels when the time is over has seen the same deadline, by its own clock. */
   fail(code: Code, message: string, detail?: string): void {
     if (code === Code.Canceled && this.deadline <= performance.now()) {
@@ -205,12 +223,17 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
   /** What waits for the caller's window is dropped: it would hold back the status for which the caller waits. */
   onDeadline(): void {
     this.deadline = Number.POSITIVE_INFINITY;
+    this.#attempt?.expire();
     if (this.#bridge?.verbatim !== true) this.downstream.dropQueue(); // there the status has to come behind it
     this.fail(Code.DeadlineExceeded, "deadline exceeded");
   }
 
-  #acquire(avoid: Endpoint | undefined): void {
-    this.#cancelWait = this.#destination!.upstream.acquire(this.#call, this, avoid);
+  #acquire(avoid: Reached | undefined): void {
+    const { upstream, endpoint } = this.#destination!;
+    this.#cancelWait =
+      endpoint === undefined
+        ? upstream.acquire(this.#call, this, avoid)
+        : endpoint.upstream.acquireAt(endpoint, this.#call, this);
   }
 
   #credit(bytes: number): void {
@@ -238,6 +261,12 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
     return { endpoint: this.#attempt.endpoint.name, upstreamProtocol: this.#bridge?.upstreamProtocol ?? "grpc" };
   }
 
+  #meant(): Pick<CallRecord, "route" | "upstream"> {
+    if (this.#destination === undefined) return {};
+    const { route, upstream } = this.#destination;
+    return route === undefined ? { upstream: upstream.name } : { route, upstream: upstream.name };
+  }
+
   #disarm(): void {
     if (this.deadline === Number.POSITIVE_INFINITY) return;
     this.#context.deadlines.remove(this);
@@ -257,6 +286,7 @@ export class Relay implements StreamListener, Waiter, AttemptOwner, Timed {
       call: this.#call,
       status,
       ...(message === undefined ? {} : { message }),
+      ...this.#meant(),
       ...this.#reached(),
       ...(detail === undefined ? {} : { detail }),
       requestBytes: this.#body.bytes,

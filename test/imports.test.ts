@@ -15,6 +15,8 @@ const ranks: Record<string, number> = {
   http1: 1,
   wire: 1, // header fields are HTTP's
   compress: 2,
+  layout: 2,
+  "fan-out-client": 3, // runs in browsers
   call: 2,
   schema: 3,
   admit: 3,
@@ -24,13 +26,17 @@ const ranks: Record<string, number> = {
   route: 5, // a rule names the upstream that calls go to
   local: 5,
   discovery: 5, // it tells upstreams of their endpoints
+  services: 6,
   steps: 6,
-  proxy: 7,
-  observe: 8,
-  serve: 8,
-  config: 9,
-  cli: 10,
-  index: 10,
+  retry: 7, // as fan-out
+  "fan-out": 7, // looks like an upstream to a relay, and makes a relay for each leg
+  proxy: 8,
+  observe: 9,
+  serve: 9,
+  config: 10,
+  cli: 11,
+  plugin: 11,
+  index: 11,
 };
 
 /** Types that every part above http2/ and wire/ may name: what a call leaves behind, and how a line is logged. */
@@ -43,7 +49,7 @@ const nodeAllowed = [
   /^compress\//,
   /^upstream\/(transport|discovery)\.ts$/,
   /^discovery\//,
-  /^config\/(load|endpoint-file|discovery)\.ts$/,
+  /^config\/(load|files|endpoint-file|discovery)\.ts$/,
 ];
 
 /** Parts that could be packages of their own, and the packages they may use. */

@@ -6,9 +6,11 @@ import { Http2Connection } from "../src/http2/connection.ts";
 import type { Http2Settings } from "../src/http2/settings.ts";
 import type { CallRecord } from "../src/observe/call-record.ts";
 import { createProxy, type ProxyOptions } from "../src/proxy.ts";
+import { Breaker, defaultBreaker } from "../src/upstream/breaker.ts";
 import type { Endpoint } from "../src/upstream/endpoint.ts";
+import type { Outcome } from "../src/upstream/outlier.ts";
 import type { Upstream } from "../src/upstream/upstream.ts";
-import type { Waiter } from "../src/upstream/waiter.ts";
+import type { Reached, Waiter } from "../src/upstream/waiter.ts";
 import { type MemorySocket, settle, socketPair } from "./http2/memory-socket.ts";
 import { preface, RawPeer, settingsAck, settingsFrame } from "./http2/raw-peer.ts";
 import { ConnectionRecorder, fieldsOf, type Pairs, StreamRecorder } from "./http2/recorder.ts";
@@ -40,6 +42,8 @@ export function requestWith(...pairs: [name: string, value: string][]): Pairs {
 /** One endpoint: a connection of the proxy, and the server at its other end. */
 export interface Backend {
   readonly endpoint: Endpoint;
+  /** What the endpoint was told of them. */
+  readonly attempts: { begun: number; readonly outcomes: Outcome[] };
   readonly connection: Http2Connection;
   readonly server: Http2Connection;
   /** The streams that have come, and `onStream`. */
@@ -54,8 +58,15 @@ export async function startBackend(name: string, settings: Partial<Http2Settings
   const connection = new Http2Connection(near, { role: "client", listener: new ConnectionRecorder() });
   const server = new Http2Connection(far, { role: "server", listener: owner, settings });
   await settle();
-  const endpoint = { name, address: `${name}:50051`, secure: false } as Endpoint;
-  return { endpoint, connection, server, owner, socket: far };
+  const attempts: Backend["attempts"] = { begun: 0, outcomes: [] };
+  const endpoint = {
+    name,
+    address: `${name}:50051`,
+    secure: false,
+    begin: () => attempts.begun++,
+    report: (outcome: Outcome) => attempts.outcomes.push(outcome),
+  } as unknown as Endpoint;
+  return { endpoint, attempts, connection, server, owner, socket: far };
 }
 
 /** Hands out its backends in turn, at once or when it is released. */
@@ -65,7 +76,8 @@ export class FakeUpstream implements Upstream {
   readonly codecs = ["proto"];
   readonly schema = undefined;
   readonly http = "2";
-  readonly endpoints: readonly Endpoint[] = [];
+  readonly breaker = new Breaker(defaultBreaker, "users");
+  readonly stats = this.breaker.stats;
   readonly backends: Backend[] = [];
   /** Waiters wait until `release`. */
   holds = false;
@@ -74,7 +86,11 @@ export class FakeUpstream implements Upstream {
   readonly avoided: (string | undefined)[] = [];
   #next = 0;
 
-  acquire(_call: unknown, waiter: Waiter, avoid?: Endpoint): (() => void) | undefined {
+  get endpoints(): readonly Endpoint[] {
+    return this.backends.map(({ endpoint }) => endpoint);
+  }
+
+  acquire(_call: unknown, waiter: Waiter, avoid?: Reached): (() => void) | undefined {
     this.avoided.push(avoid?.name);
     if (!this.holds) {
       this.#give(waiter, avoid);
@@ -83,6 +99,20 @@ export class FakeUpstream implements Upstream {
     this.waiting.add(waiter);
     return () => this.waiting.delete(waiter);
   }
+
+  acquireAt(endpoint: Endpoint, call: unknown, waiter: Waiter): (() => void) | undefined {
+    const { holds } = this;
+    const only: Waiter = {
+      onConnection: () => {
+        const { connection } = this.backends.find((backend) => backend.endpoint === endpoint)!;
+        waiter.onConnection(connection, endpoint);
+      },
+      onUnavailable: (error) => waiter.onUnavailable(error),
+    };
+    return holds ? this.acquire(call, only) : void only.onConnection(undefined as never, endpoint);
+  }
+
+  resolved(): undefined {}
 
   release(): void {
     this.holds = false;
@@ -101,7 +131,7 @@ export class FakeUpstream implements Upstream {
     return waiting;
   }
 
-  #give(waiter: Waiter, avoid: Endpoint | undefined): void {
+  #give(waiter: Waiter, avoid: Reached | undefined): void {
     const others = this.backends.filter(({ endpoint }) => endpoint !== avoid);
     const among = others.length > 0 ? others : this.backends;
     const { connection, endpoint } = among[this.#next++ % among.length]!;
@@ -132,7 +162,10 @@ export interface StageOptions extends Partial<ProxyOptions> {
 
 async function startFront({ backends = 1, backendSettings, ...options }: StageOptions) {
   const upstream = new FakeUpstream();
-  for (let at = 0; at < backends; at++) upstream.backends.push(await startBackend(`node-${at}`, backendSettings));
+  for (let at = 0; at < backends; at++) {
+    const backend = await startBackend(`node-${at}`, backendSettings);
+    upstream.backends.push({ ...backend, endpoint: { ...backend.endpoint, upstream } as unknown as Endpoint });
+  }
   const records: CallRecord[] = [];
   const proxy = createProxy({
     director: () => ({ mode: "one-to-one", upstream }),

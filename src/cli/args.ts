@@ -28,11 +28,13 @@ export interface ServeCommand {
   readonly cors: readonly string[];
   readonly logLevel: LogLevel | undefined;
   readonly accessLog: AccessLogFormat | undefined;
+  /** Reload when a file changes. */
+  readonly watch: boolean;
 }
 
 export type Command =
   | ServeCommand
-  | { readonly name: "check"; readonly config: string | undefined }
+  | { readonly name: "check" | "reload" | "restart"; readonly config: string | undefined }
   | { readonly name: "init"; readonly file: string | undefined }
   | { readonly name: "help" | "version" };
 
@@ -52,6 +54,7 @@ const options = {
   "log-level": { type: "string" },
   "access-log": { type: "string" },
   "no-access-log": { type: "boolean" },
+  "no-watch": { type: "boolean" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean", short: "v" },
 } as const;
@@ -71,9 +74,11 @@ const forServing: readonly Option[] = [
 
 /** The commands and what each takes. */
 const commands: Record<string, { readonly options: readonly Option[]; readonly words: number }> = {
-  serve: { options: ["config", ...forServing], words: 0 },
+  serve: { options: ["config", ...forServing, "no-watch"], words: 0 },
   demo: { options: forServing, words: 0 },
   check: { options: ["config"], words: 0 },
+  reload: { options: ["config"], words: 0 },
+  restart: { options: ["config"], words: 0 },
   init: { options: [], words: 1 },
 };
 
@@ -102,6 +107,8 @@ export function parseCommand(argv: readonly string[]): Command {
   const values = (option: Option) => given.flatMap((one) => (one.name === option ? [one.value ?? ""] : []));
   switch (name) {
     case "check":
+    case "reload":
+    case "restart":
       return { name, config: values("config").at(-1) };
     case "init":
       return { name, file: words[1] };
@@ -164,6 +171,7 @@ function servingCommand(name: "serve" | "demo", values: (option: Option) => stri
     cors: values("cors"),
     logLevel: oneOf("--log-level", values("log-level").at(-1), logLevels),
     accessLog: oneOf("--access-log", accessLog, accessLogFormats),
+    watch: values("no-watch").length === 0,
   };
 }
 

@@ -3,6 +3,7 @@ import process from "node:process";
 import { type AccessLog, createAccessLog } from "../observe/access-log.ts";
 import { gatherLines } from "../observe/lines.ts";
 import { createLog, type Log, type LogLevel } from "../observe/log.ts";
+import type { BoundAddress } from "../serve/listener.ts";
 import type { AccessLogFormat } from "./args.ts";
 
 export interface Output {
@@ -40,4 +41,13 @@ export function createOutput(options: { readonly accessLog: AccessLogFormat; rea
       return new Promise((resolve) => stdout.write("", () => resolve()));
     },
   };
+}
+
+/** Says where it listens. */
+export function announceAddresses(addresses: readonly BoundAddress[], { announce }: Output): void {
+  for (const { address, port, secure } of addresses) {
+    const host = address.includes(":") ? `[${address}]` : address;
+    const url = `${secure ? "https" : "http"}://${host}:${port}`;
+    announce(`listening on ${url}`, { address, port, secure });
+  }
 }

@@ -3,11 +3,12 @@ import type { z } from "zod";
 import { admissionKeys } from "./admission.ts";
 import { admissionProblems, admissionWarnings } from "./check-admission.ts";
 import { endpointProblems, repeated } from "./check-endpoints.ts";
+import { fanOutProblems } from "./check-fan-out.ts";
+import { targetProblems, targetsOf, trafficProblems } from "./check-traffic.ts";
 import type { Problem } from "./problem.ts";
 import { kindOf } from "./scalar.ts";
 import { type Listener, listener, type RouteConfig, route, type UpstreamConfig, upstream } from "./schema.ts";
 import type { Path, Source } from "./source.ts";
-import { suggestion } from "./suggest.ts";
 
 /** A part of the file with its place. */
 export interface Part<T> {
@@ -50,13 +51,24 @@ export function isMap(value: unknown): value is Record<string, unknown> {
 
 /** Everything that makes the file unusable although its shape is right. */
 export function crossProblems(source: Source, parts: Parts): Problem[] {
+  const upstreams = rawParts(source, "upstreams").map(({ path }) => String(path[1]));
   return [
     ...repeatedAddresses(source, parts.listeners),
     ...parts.listeners.flatMap((part) => corsProblems(source, part)),
     ...parts.upstreams.flatMap((part) => upstreamProblems(source, part)),
-    ...rawParts(source, "routes").flatMap((part) => routeProblems(source, part)),
+    ...withoutRoutes(source),
+    ...rawParts(source, "routes").flatMap((part) => [
+      ...routeProblems(source, part, upstreams),
+      ...fanOutProblems(source, part, { upstreams }),
+    ]),
     ...admissionProblems(source, parts),
   ];
+}
+
+function withoutRoutes(source: Source): Problem[] {
+  const { value } = source;
+  if (!isMap(value) || "routes" in value || "include" in value) return [];
+  return [source.problem([], 'missing key "routes"', { part: "key" })];
 }
 
 function repeatedAddresses(source: Source, listeners: readonly Part<Listener>[]): Problem[] {
@@ -79,7 +91,7 @@ function corsProblems(source: Source, { path, value }: Part<Listener>): Problem[
 }
 
 function upstreamProblems(source: Source, part: Part<UpstreamConfig>): Problem[] {
-  return [...protocolProblems(source, part), ...endpointProblems(source, part)];
+  return [...protocolProblems(source, part), ...endpointProblems(source, part), ...trafficProblems(source, part)];
 }
 
 function protocolProblems(source: Source, { path, value }: Part<UpstreamConfig>): Problem[] {
@@ -100,32 +112,32 @@ function protocolProblems(source: Source, { path, value }: Part<UpstreamConfig>)
   return problems;
 }
 
-function routeProblems(source: Source, { path, value }: Part<unknown>): Problem[] {
+/** What is wrong with a route as it stands in the file. */
+export function routeProblems(source: Source, { path, value }: Part<unknown>, upstreams: readonly string[]): Problem[] {
   if (!isMap(value)) return [];
   const problems: Problem[] = [];
-  const answers = ["to", "refuse"].filter((key) => key in value);
-  if (answers.length === 0) problems.push(source.problem(path, "a route needs to or refuse"));
-  if (answers.length > 1) {
-    problems.push(source.problem([...path, "refuse"], "a route has either to or refuse, not both", { part: "key" }));
+  const answers = ["to", "fan_out", "refuse"].filter((key) => key in value);
+  if (answers.length === 0) problems.push(source.problem(path, "a route needs to, fan_out or refuse"));
+  for (const more of answers.slice(1)) {
+    const message = `a route has either ${answers[0]} or ${more}, not both`;
+    problems.push(source.problem([...path, more], message, { part: "key" }));
   }
   if ("refuse" in value) {
-    const forwarding = ["rewrite", "add_headers", "remove_headers", "timeout", ...Object.keys(admissionKeys)];
+    const forwarding = ["rewrite", "add_headers", "remove_headers", "timeout", "retry", ...Object.keys(admissionKeys)];
     for (const key of forwarding) {
       if (key in value)
         problems.push(source.problem([...path, key], `"${key}" means nothing beside refuse`, { part: "key" }));
     }
   }
+  if ("fan_out" in value && "retry" in value) {
+    const message = '"retry" means nothing beside fan_out: a leg that fails is an entry of the reply';
+    problems.push(source.problem([...path, "retry"], message, { part: "key" }));
+  }
   const match = isMap(value.match) ? value.match : {};
   problems.push(...repeatedHeaders(source, { path: [...path, "add_headers"], value: value.add_headers }));
   problems.push(...headerMatchProblems(source, { path: [...path, "match", "headers"], value: match.headers }));
   problems.push(...headerMatchProblems(source, { path: [...path, "match", "claims"], value: match.claims }));
-  if (typeof value.to === "string" && value.to !== "") {
-    const names = rawParts(source, "upstreams").map((upstream) => String(upstream.path[1]));
-    if (!names.includes(value.to)) {
-      const hint = names.length === 0 ? "the file has no upstreams" : suggestion(value.to, names);
-      problems.push(source.problem([...path, "to"], `unknown upstream "${value.to}"`, { hint }));
-    }
-  }
+  problems.push(...targetProblems(source, { path, value }, upstreams));
   return problems;
 }
 
@@ -149,8 +161,12 @@ function headerMatchProblems(source: Source, { path, value }: Part<unknown>): Pr
 }
 
 /** What is no fault, but hardly meant. */
-export function warningsOf(source: Source, parts: Parts): Problem[] {
-  const used = new Set(parts.routes.map(({ value }) => value.to));
+export function warningsOf(source: Source, parts: Parts, included: readonly RouteConfig[]): Problem[] {
+  const routes = [...parts.routes, ...included.map((value) => ({ path: [], value }))];
+  const used = new Set([
+    ...routes.flatMap(targetsOf).map(({ value }) => value),
+    ...routes.flatMap(({ value }) => value.fan_out?.to ?? []),
+  ]);
   const unused = parts.upstreams.filter(({ path }) => !used.has(String(path[1])));
   const all = parts.routes.findIndex(({ value }) => matchesAll(value));
   const unreached = all === -1 ? [] : parts.routes.slice(all + 1);

@@ -1,18 +1,21 @@
 /** Reads a configuration file, and the files that it names, and reports all that is wrong with them at once. */
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { createLocalJWKSet, type JSONWebKeySet } from "jose";
 import { loadRoutes } from "../local/load.ts";
-import type { Routes } from "../local/routes.ts";
+import { type Routes, registerNow } from "../local/routes.ts";
 import { schemaOfImage } from "../schema/image.ts";
 import type { Schema } from "../schema/schema.ts";
+import { adminProblems, readAdminToken } from "./admin.ts";
 import type { KeySets } from "./admission.ts";
-import { crossProblems, isMap, type Part, partsOf, rawParts, warningsOf } from "./check.ts";
+import { crossProblems, isMap, type Part, type Parts, partsOf, rawParts, warningsOf } from "./check.ts";
+import { shapeProblems } from "./check-fan-out.ts";
 import { parseEndpoints } from "./endpoint-file.ts";
+import { type IncludedRoute, type Includes, readIncludes } from "./include.ts";
 import { byPlace, ConfigError, formatProblems, type Problem } from "./problem.ts";
-import { type Config, config, type UpstreamConfig } from "./schema.ts";
+import { type Config, config, type RouteConfig, type UpstreamConfig } from "./schema.ts";
 import { type Path, parseSource, type Source } from "./source.ts";
 import { schemaProblems } from "./validate.ts";
 
@@ -27,8 +30,14 @@ export interface Loaded {
   readonly keySets: KeySets;
   /** Where the file is, as an absolute path. */
   readonly folder: string;
-  /** What the module exports; undefined where there is none. */
+  /** Routes of the files that it includes. */
+  readonly included: readonly IncludedRoute[];
+  /** Registers the services of the module; undefined where there is none. */
   readonly routes: Routes | undefined;
+  /** What the file of `admin.token_file` holds. */
+  readonly adminToken: string | undefined;
+  /** The file as it was written: plain data. */
+  readonly given: unknown;
   /** What is no fault, but hardly meant; "" where there is nothing. Ready to print. */
   readonly warnings: string;
 }
@@ -39,7 +48,7 @@ export type ReadFile = (path: string) => Uint8Array;
 const fromDisk: ReadFile = (path) => readFileSync(path);
 
 /**
- * Loads a configuration. A module that it names is imported, and so runs.
+ * Loads a configuration. A module that it names is imported, and so runs, and registers its services.
  *
  * @param file path as the user gave it: reports name it so; paths in the file are relative to its folder
  * @throws ConfigError with every problem, if the file can't be read or anything in it is wrong
@@ -56,6 +65,7 @@ export async function loadConfig(file: string, read: ReadFile = fromDisk): Promi
   const problems = [
     ...schemaProblems(source),
     ...crossProblems(source, parts),
+    ...adminProblems(source, parts),
     ...readPems(source, (path) => {
       const text = asText(readBeside(path));
       pem.set(path, text);
@@ -65,18 +75,38 @@ export async function loadConfig(file: string, read: ReadFile = fromDisk): Promi
     ...readKeySets(source, readBeside, keySets),
     ...readEndpointFiles(source, parts.upstreams, dirname(file)),
   ];
+  const includes = readIncludes(source, readBeside, whyUnread);
+  problems.push(...includes.problems);
+  const schemaOf = schemasByUpstream(parts, schemas);
+  problems.push(...parts.routes.flatMap((part) => shapeProblems(source, part, schemaOf)));
+  const admin = readAdminToken(source, (path) => asText(readBeside(path)), whyUnread);
+  problems.push(...admin.problems);
   const module = await importModule(source, file, readBeside);
   problems.push(...module.problems);
   if (problems.length > 0) throw new ConfigError(problems.sort(byPlace), source.text);
-  const warnings = formatProblems(warningsOf(source, parts).sort(byPlace), source.text);
+  const warnings = formatProblems(warningsOf(source, parts, routesOf(includes)).sort(byPlace), source.text);
   return {
     config: config.parse(source.value),
+    included: includes.routes,
     pem,
     schemas,
     keySets,
     folder: dirname(resolve(file)),
     routes: module.routes,
+    adminToken: admin.token,
+    given: source.value,
     warnings,
+  };
+}
+
+function routesOf({ routes }: Includes): RouteConfig[] {
+  return routes.map(({ route }) => route);
+}
+
+function schemasByUpstream({ upstreams }: Parts, schemas: ReadonlyMap<string, Schema>) {
+  return (name: string): Schema | undefined => {
+    const schema = upstreams.find(({ path }) => path[1] === name)?.value.schema;
+    return typeof schema === "object" ? schemas.get(schema.image) : undefined;
   };
 }
 
@@ -184,22 +214,40 @@ interface ImportedModule {
   readonly problems: Problem[];
 }
 
-/** Imports the module, if one is named. Its file is read first: a runtime's word for a file that isn't there is a long one. */
+/** Imports the module, if one is named, and has it register its services. Its file is read first: a runtime's word for a file that isn't there is a long one. */
 async function importModule(source: Source, file: string, read: ReadFile): Promise<ImportedModule> {
   const path = isMap(source.value) ? source.value.module : undefined;
   if (typeof path !== "string" || path === "") return { routes: undefined, problems: [] };
   const problem = (message: string) => ({ routes: undefined, problems: [source.problem(["module"], message)] });
+  let version: string;
   try {
-    read(path);
+    version = versionOf(resolve(file, "..", path), read(path));
   } catch (error) {
     return problem(`${whyUnread(error)}: ${path}`);
   }
+  let routes: Routes;
   try {
     const specifier = /^(\.{0,2}\/|file:)/.test(path) ? path : `./${path}`;
-    return { routes: await loadRoutes(specifier, pathToFileURL(resolve(file)).href), problems: [] };
+    routes = await loadRoutes(specifier, pathToFileURL(resolve(file)).href, version);
   } catch (error) {
     return problem((error as Error).message);
   }
+  try {
+    return { routes: registerNow(routes), problems: [] };
+  } catch (error) {
+    return problem(`the services of ${path} can't be registered: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** Digests of modules as they were when first imported. */
+const firstDigests = new Map<string, string>();
+
+/** A runtime imports a module once for each URL: where it has other content now, a query makes it another. */
+function versionOf(path: string, bytes: Uint8Array): string {
+  const digest = createHash("sha256").update(bytes).digest("hex").slice(0, 16);
+  const first = firstDigests.get(path) ?? digest;
+  firstDigests.set(path, first);
+  return digest === first ? "" : `?version=${digest}`;
 }
 
 /** Reads every PEM file and looks whether it holds what it should: a bad one is found here and not at the first call. */

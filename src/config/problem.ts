@@ -8,6 +8,8 @@ export interface Problem {
   readonly length: number;
   readonly message: string;
   readonly hint?: string;
+  /** Its line of a file that isn't the one reported on. */
+  readonly text?: string;
 }
 
 /** A file that can't be used. Its message is the whole report: every problem, ready to print. */
@@ -30,7 +32,9 @@ export class ConfigError extends Error {
 export function formatProblems(problems: readonly Problem[], source: string): string {
   const lines = source.split(/\r?\n/);
   const gutter = String(Math.max(0, ...problems.map((problem) => problem.line))).length;
-  return problems.map((problem) => formatProblem(problem, lines[problem.line - 1] ?? "", gutter)).join("\n\n");
+  return problems
+    .map((problem) => formatProblem(problem, problem.text ?? lines[problem.line - 1] ?? "", gutter))
+    .join("\n\n");
 }
 
 function formatProblem(problem: Problem, line: string, gutter: number): string {
@@ -47,7 +51,9 @@ function formatProblem(problem: Problem, line: string, gutter: number): string {
   ].join("\n");
 }
 
-/** The order of the file. */
+/** The order of the file; then what is wrong in others. */
 export function byPlace(a: Problem, b: Problem): number {
+  const foreign = Number(a.text !== undefined) - Number(b.text !== undefined);
+  if (foreign !== 0 || a.file !== b.file) return foreign || (a.file < b.file ? -1 : 1);
   return a.line - b.line || a.column - b.column;
 }

@@ -235,6 +235,20 @@ function parseBy(check: (text: string) => unknown): (text: string) => Parsed<str
   };
 }
 
+/** One of some words, where something else than a word may stand as well: zod's own enum would hide what is wrong with that. */
+export function word<T extends string>(...words: readonly T[]) {
+  return scalar(words.join(", "), (text): Parsed<T> => {
+    const known = words.find((one) => one === text);
+    return known === undefined ? wrong(`unknown value "${text}"`, suggestion(text, words)) : right(known);
+  }).meta({ enum: [...words] });
+}
+
+/** The path of a health check by HTTP. */
+export function parseHealthPath(text: string): Parsed<string> {
+  if (/^\/[!-~]*$/.test(text)) return right(text);
+  return wrong(`not a path: "${text}"`, text.startsWith("/") ? undefined : `did you mean "/${text}"?`);
+}
+
 /** "reflection" is the only word; a file is given as a map. */
 export function parseSchemaWord(text: string): Parsed<"reflection"> {
   if (text === "reflection") return right(text);
@@ -264,6 +278,13 @@ export function parseServiceName(text: string): Parsed<string> {
   return parsePath(`/${text}/Method`) !== undefined && !text.includes("*")
     ? right(text)
     : wrong(`not a service: "${text}"`);
+}
+
+/** A method with its service, without a pattern. */
+export function parseExactMethod(text: string): Parsed<string> {
+  return parsePath(`/${text}`) !== undefined && !text.includes("*")
+    ? right(text)
+    : wrong(`not a method: "${text}"`, 'give "service/method"');
 }
 
 /** What may stand in :authority. */
@@ -299,7 +320,9 @@ export const schemaWord = scalar("reflection", parseSchemaWord).meta({ enum: ["r
 export const headerValue = scalar("a string", parseHeaderValue);
 export const servicePattern = scalar("a string", parsePattern("service"));
 export const methodPattern = scalar("a string", parsePattern("method"));
+export const exactMethod = scalar("a method", parseExactMethod);
 export const authorityPattern = scalar("a string", parsePattern("authority"));
+export const healthPath = scalar('a path such as "/healthz"', parseHealthPath).meta({ pattern: "^/[!-~]*$" });
 export const serviceName = scalar("the name of a service", parseServiceName);
 export const authority = scalar("a host, or host:port", parseAuthority);
 export const rate = scalar('a rate such as "100/s"', parseRate).meta({ pattern: "^\\d+(\\.\\d+)?/[smh]$" });

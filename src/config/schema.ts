@@ -3,9 +3,12 @@ import { z } from "zod";
 import type { Protocol } from "../call.ts";
 import { logLevels } from "../observe/log.ts";
 import { errorNames } from "../wire/status.ts";
+import { admin } from "./admin-schema.ts";
 import { admissionKeys } from "./admission.ts";
+import { fanOut, include } from "./fan-out-schema.ts";
 import { listenerLimits, upstreamLimits } from "./limits.ts";
 import * as scalar from "./scalar.ts";
+import { endpointKeys, trafficKeys } from "./traffic.ts";
 
 const path = z.string().min(1);
 
@@ -62,8 +65,9 @@ const namedEndpoint = z
       .min(1)
       .optional()
       .describe("Name for SNI and for the certificate. Default: the URL's host."),
+    ...endpointKeys,
   })
-  .describe("An endpoint with a name of its own.");
+  .describe("An endpoint with more to it than its URL.");
 
 /** Also what an endpoint file is. */
 export const endpointList = z
@@ -152,7 +156,7 @@ export const upstream = z
         "What their handlers read; a bridged call in JSON is translated unless json is listed. Default [proto].",
       ),
     schema: schema.optional(),
-    balance: z.enum(["round_robin"]).optional().describe("Who gets the next call. Default round_robin, per call."),
+    ...trafficKeys,
     tls: upstreamTls.optional(),
     connect_timeout: scalar.positiveDuration
       .optional()
@@ -225,10 +229,49 @@ const rewrite = z
   })
   .describe("What the endpoint gets in place of what the caller sent.");
 
+const retry = z
+  .strictObject({
+    attempts: z.int().min(1).max(10).optional().describe("Tries after the first. Default 1."),
+    on: z
+      .array(z.enum(errorNames))
+      .min(1)
+      .optional()
+      .describe(
+        "Statuses after which a call is tried again: its methods may then run twice. Default: none; calls that no server has begun to work for always are.",
+      ),
+    per_try_timeout: scalar.positiveDuration
+      .optional()
+      .describe("Time for one try, which is tried again when it is over. Default: the call's."),
+    hold_reply: scalar.size
+      .optional()
+      .describe("Of a reply that waits for its trailers, so that its true status decides. Default 0: none does."),
+    keep_request: scalar.size.optional().describe("Of a request that can be sent again. Default 64KiB."),
+    hedge_delay: scalar.positiveDuration
+      .optional()
+      .describe("Begins another try beside the one that takes longer; the first good reply counts. Default: never."),
+    max_backoff: scalar.duration.optional().describe("Longest wait before another try. Default 250ms."),
+  })
+  .describe(
+    "Tries a call again, at another endpoint if there is one. Default: only what a server has turned away unread.",
+  );
+const weightedTarget = z
+  .strictObject({
+    upstream: z.string().min(1).describe("Its name."),
+    weight: z.int().min(0).max(1e6).describe("Its share of the calls beside the others; 0 for none."),
+  })
+  .describe("One of several upstreams.");
+
 export const route = z
   .strictObject({
+    name: z.string().min(1).optional().describe("What metrics and logs call it. Default: what it matches."),
     match: match.optional(),
-    to: z.string().min(1).optional().describe("Name of the upstream that gets the call."),
+    to: z
+      .union([z.string().min(1), z.array(weightedTarget).min(1)], {
+        error: scalar.expected("the name of an upstream, or a list of maps with upstream and weight"),
+      })
+      .optional()
+      .describe("Name of the upstream that gets the call, or several with a share each."),
+    fan_out: fanOut.optional(),
     refuse: refuse.optional(),
     rewrite: rewrite.optional(),
     add_headers: z
@@ -237,12 +280,13 @@ export const route = z
       .describe("Headers added after the caller's own: a value, or a list of values."),
     remove_headers: z.array(scalar.changeableHeaderName).optional().describe("Headers of the caller that don't pass."),
     ...admissionKeys,
+    retry: retry.optional(),
     timeout: scalar.positiveDuration
       .optional()
       .describe("Time for the whole call, at most; a shorter deadline of the caller's counts."),
   })
-  .meta({ oneOf: [{ required: ["to"] }, { required: ["refuse"] }] }) // for editors; check.ts reports it better than zod
-  .describe("One rule of where calls go: to an upstream, or refused.");
+  .meta({ oneOf: [{ required: ["to"] }, { required: ["fan_out"] }, { required: ["refuse"] }] }) // for editors; check.ts reports it better than zod
+  .describe("One rule of where calls go: to an upstream, to many endpoints at once, or refused.");
 
 export const config = z
   .strictObject({
@@ -252,7 +296,16 @@ export const config = z
       .optional()
       .describe("Ports to listen on. Default: 127.0.0.1:8080 in cleartext."),
     upstreams: z.record(z.string().min(1), upstream).optional().describe("Groups of endpoints, by name."),
-    routes: z.array(route).min(1).describe("Where calls go. The first that matches wins; no match is unimplemented."),
+    include: z
+      .array(include)
+      .min(1)
+      .optional()
+      .describe("Routes of fan-outs that protoc-gen-manifold has written. They come before those of this file."),
+    routes: z
+      .array(route)
+      .min(1)
+      .optional()
+      .describe("Where calls go. The first that matches wins; no match is unimplemented."),
     module: path
       .optional()
       .describe("JavaScript file that exports routes(router): services of its own, which win over the routes."),
@@ -261,6 +314,18 @@ export const config = z
       .optional()
       .describe("One line for each call. Default auto: pretty on a terminal, JSON lines otherwise."),
     log_level: z.enum(logLevels).optional().describe("What else is logged. Default info."),
+    admin: admin.optional(),
+    health_service: z
+      .boolean()
+      .optional()
+      .describe(
+        "Answers grpc.health.v1 for Manifold itself; it wins over the routes. Default false: such calls go where others go.",
+      ),
+    drain_delay: scalar.duration
+      .optional()
+      .describe(
+        "Time after SIGTERM or SIGINT in which calls are still taken, while the health service says NOT_SERVING. Default 0s.",
+      ),
     drain_timeout: scalar.duration
       .optional()
       .describe("Time that calls have to finish after SIGTERM or SIGINT. Default 30s."),
@@ -270,6 +335,12 @@ export const config = z
 export type Listener = z.output<typeof listener>;
 export type UpstreamConfig = z.output<typeof upstream>;
 export type Match = z.output<typeof match>;
+export type RetryConfig = z.output<typeof retry>;
 export type RouteConfig = z.output<typeof route>;
+/** A file of routes that a configuration includes. */
+export const included = z
+  .strictObject({ routes: z.array(route).min(1).describe("Where calls go. The first that matches wins.") })
+  .describe("Routes for a configuration of Manifold.");
+
 /** The file as it is read: durations in milliseconds, sizes in bytes, header names in lower case. */
 export type Config = z.output<typeof config>;

@@ -15,7 +15,7 @@ import { defaultSettings, type Http1Settings } from "./settings.ts";
 import { writeRefusal } from "./writer.ts";
 
 export interface Http1ConnectionOptions {
-  /** Only `onRequest` and `onClose` are told. */
+  /** Only `onRequest`, `onUnreadable` and `onClose` are told. */
   readonly listener: ConnectionListener;
   /** The connection is TLS: requests have `:scheme` https. */
   readonly secure: boolean;
@@ -238,6 +238,7 @@ export class Http1Connection implements ExchangeOwner, IntakeOwner, RequestSink,
     if (this.#state === "closed") return;
     const exchange = this.#exchange;
     if (exchange?.isCut === true) return this.#cut(error, reason);
+    if (exchange === undefined) this.#listener.onUnreadable?.(answer.status, answer.message);
     if (exchange === undefined || !exchange.begun) writeRefusal(this.output, answer, exchange?.head.isHead === true);
     this.#end(error, reason);
   }

@@ -45,6 +45,8 @@ export interface ByteSocket {
 export interface ConnectionListener {
   /** Server role: a well-formed request. The listener it returns is told all the rest of that stream. */
   onRequest?(stream: HttpStream, fields: Field[], end: boolean): StreamListener;
+  /** HTTP/1.1, server role: what came is no request that can be read or served, and was answered with this status. */
+  onUnreadable?(status: number, message: string): void;
   /** Client role: the peer's first SETTINGS came, `room` is now its true limit. */
   onReady?(): void;
   /** Client role: `room` grew: a stream ended, or the peer raised its limit. */

@@ -171,7 +171,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
   /** Half a window is worth a WINDOW_UPDATE; less would cost more frames, more would make the peer wait. */
   consumed(stream: Http2Stream, bytes: number): void {
     stream.uncredited += bytes;
-    if (stream.uncredited * 2 < Math.max(this.settings.initialWindowSize, frame.initialWindowSize)) return;
+    if (stream.uncredited * 2 < this.settings.initialWindowSize) return;
     stream.receiveWindow += stream.uncredited;
     this.sender.windowUpdate(stream.id, stream.uncredited);
     stream.uncredited = 0;
@@ -280,7 +280,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
     if (!this.isServer) sender.raw(Buffer.from(frame.connectionPreface, "latin1"));
     const entries: [number, number][] = [
       [frame.SettingId.headerTableSize, settings.headerTableSize],
-      [frame.SettingId.initialWindowSize, Math.max(settings.initialWindowSize, frame.initialWindowSize)],
+      [frame.SettingId.initialWindowSize, settings.initialWindowSize],
       [frame.SettingId.maxFrameSize, settings.maxFrameSize],
       [frame.SettingId.maxHeaderListSize, settings.maxHeaderListSize],
     ];
@@ -298,8 +298,7 @@ export class Http2Connection implements StreamOwner, InboundOwner, Watched {
   }
 
   #newStream(id: number): Http2Stream {
-    const receiveWindow = Math.max(this.settings.initialWindowSize, frame.initialWindowSize);
-    const stream = new Http2Stream(id, this, this.#inbound.peerInitialWindow, receiveWindow);
+    const stream = new Http2Stream(id, this, this.#inbound.peerInitialWindow, this.settings.initialWindowSize);
     this.streams.add(stream);
     return stream;
   }

@@ -7,7 +7,7 @@ import { checkRequest, checkResponse, checkTrailers, type MessageHead } from "./
 import type { FrameSink } from "./receiver.ts";
 import type { Sender } from "./sender.ts";
 import type { Http2Settings } from "./settings.ts";
-import type { Http2Stream } from "./stream.ts";
+import { type Http2Stream, leastInterim } from "./stream.ts";
 import type { StreamTable } from "./stream-table.ts";
 import { turn } from "./turn.ts";
 
@@ -49,7 +49,7 @@ export class Inbound implements FrameSink {
 
   constructor(owner: InboundOwner) {
     this.#owner = owner;
-    this.#receiveWindow = Math.max(owner.settings.connectionWindowSize, frame.initialWindowSize);
+    this.#receiveWindow = owner.settings.connectionWindowSize;
   }
 
   /** The send window that new streams begin with. */
@@ -67,7 +67,7 @@ export class Inbound implements FrameSink {
       throw new ConnectionError(ErrorCode.flowControlError, "DATA beyond the connection's window");
     this.#uncredited += length;
     const { sender, settings } = this.#owner;
-    if (this.#uncredited * 2 >= Math.max(settings.connectionWindowSize, frame.initialWindowSize)) {
+    if (this.#uncredited * 2 >= settings.connectionWindowSize) {
       sender.windowUpdate(0, this.#uncredited);
       this.#receiveWindow += this.#uncredited;
       this.#uncredited = 0;
@@ -146,6 +146,10 @@ export class Inbound implements FrameSink {
     const bodyless = stream.bodyless || head.status === 204 || head.status === 304;
     if (head.fault !== undefined || (end && (interim || (head.contentLength > 0 && !bodyless)))) {
       return this.#owner.fault(stream, ErrorCode.protocolError);
+    }
+    if (interim) {
+      stream.interimLeft -= Math.max(listSize(fields), leastInterim);
+      if (stream.interimLeft < 0) return this.#owner.fault(stream, ErrorCode.enhanceYourCalm);
     }
     stream.headed = !interim;
     stream.remoteEnded = end;
@@ -294,6 +298,13 @@ export class Inbound implements FrameSink {
       throw new ConnectionError(ErrorCode.enhanceYourCalm, `more than ${maxQueuedControlFrames} control frames unread`);
     }
   }
+}
+
+/** Bytes of a header list, as section 6.5.2 counts them. */
+function listSize(fields: readonly Field[]): number {
+  let size = 0;
+  for (const field of fields) size += field.size;
+  return size;
 }
 
 function idle(what: string, id: number): ConnectionError {

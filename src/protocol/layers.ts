@@ -2,7 +2,7 @@
 import type { InboundCall } from "../call.ts";
 import type { HttpStream, StreamListener } from "../http2/api.ts";
 import { type Field, FieldKind } from "../http2/field.ts";
-import type { UpstreamConnection } from "../upstream/connection.ts";
+import type { StreamOpener } from "../upstream/waiter.ts";
 import { isCompressed } from "../wire/encoding.ts";
 import {
   ConnectStreamClient,
@@ -76,11 +76,7 @@ export interface UpstreamRequest {
 }
 
 /** Opens a stream to an upstream that doesn't speak gRPC, with the layer that makes it look as if it did. */
-export function openBridged(
-  connection: UpstreamConnection,
-  request: UpstreamRequest,
-  listener: StreamListener,
-): HttpStream {
+export function openBridged(connection: StreamOpener, request: UpstreamRequest, listener: StreamListener): HttpStream {
   const [layer, fields] = clientLayer(request);
   layer.stack(connection.request(fields, request.end, layer), listener);
   return layer;

@@ -1,5 +1,5 @@
 /** A schema from a file: a Buf image or a FileDescriptorSet, binary or JSON, gzipped or not. */
-import { fromBinary, fromJsonString } from "@bufbuild/protobuf";
+import { fromBinary, fromJsonString, type Registry } from "@bufbuild/protobuf";
 import { type FileDescriptorSet, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { decompress } from "../compress/compress.ts";
 import { filesByName, linkFiles } from "./files.ts";
@@ -16,9 +16,27 @@ const maxImage = 256 << 20;
  * @throws Error with one line that says why it can't be used: not an image, without services, without its imports
  */
 export function schemaOfImage(bytes: Uint8Array): Schema {
-  const methods = methodsOf(linkFiles(filesByName(parse(unzip(bytes)).file)));
+  return schemaOfTypes(typesOfImage(bytes));
+}
+
+/**
+ * The same for types that have been read already.
+ *
+ * @throws Error if there are no services
+ */
+export function schemaOfTypes(types: Registry): Schema {
+  const methods = methodsOf(types);
   if (methods.size === 0) throw new Error("it has no services");
-  return { method: (path) => methods.get(path) };
+  return { method: (path) => methods.get(path), methods: () => methods.values() };
+}
+
+/**
+ * All types of an image.
+ *
+ * @throws Error as `schemaOfImage`
+ */
+export function typesOfImage(bytes: Uint8Array): Registry {
+  return linkFiles(filesByName(parse(unzip(bytes)).file));
 }
 
 function unzip(bytes: Uint8Array): Uint8Array {

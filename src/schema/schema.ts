@@ -25,6 +25,8 @@ export interface Schema {
    * @returns undefined for a method that isn't in the schema; a promise rejects with a ConnectError if none could be had
    */
   method(path: string): MethodSchema | undefined | Promise<MethodSchema | undefined>;
+  /** All methods, where they are known without asking. */
+  methods?(): Iterable<MethodSchema>;
 }
 
 /** The methods of all services of a registry, by their paths. */

@@ -15,17 +15,20 @@ import { certificateOf } from "./certificate.ts";
 import type { Cors } from "./cors.ts";
 import { corsLayer } from "./cors-layer.ts";
 
+/** A listener's, for all its sessions: what isn't read-only changes when the listener does. */
 export interface SessionOptions {
   readonly proxy: Proxy;
   readonly secure: boolean;
-  readonly http1: Partial<Http1Settings> | undefined;
-  readonly http2: Partial<Http2Settings> | undefined;
-  readonly cors: Cors | undefined;
-  readonly admit: Admit | undefined;
+  http1: Partial<Http1Settings> | undefined;
+  http2: Partial<Http2Settings> | undefined;
+  cors: Cors | undefined;
+  admit: Admit | undefined;
   readonly log: Log | undefined;
 }
 
 export interface Session {
+  /** Calls open now. */
+  readonly streams: number;
   /** Takes bytes that were read before the session was made. */
   receive(chunk: Uint8Array): void;
   /** Closed with the last call. */
@@ -50,6 +53,9 @@ export function openSession(socket: Socket, protocol: "http1" | "http2", options
       ? new Http2Connection(socket, { role: "server", listener, settings: http2 ?? {} })
       : new Http1Connection(socket, { secure, listener, settings: http1 ?? {} });
   return {
+    get streams() {
+      return connection.streamCount;
+    },
     receive: (chunk) => connection.receive(chunk),
     shutdown: () => connection.shutdown(),
     abort(error) {
@@ -59,15 +65,18 @@ export function openSession(socket: Socket, protocol: "http1" | "http2", options
   };
 }
 
-function listenerOf(origin: Origin, { proxy, cors, log }: SessionOptions): ConnectionListener {
+function listenerOf(origin: Origin, options: SessionOptions): ConnectionListener {
+  const { proxy, log } = options;
   return {
     onRequest(raw, fields) {
+      const { cors } = options; // as it is now
       if (cors === undefined) return proxy.accept({ stream: raw, fields, origin });
       const layer = corsLayer(cors, raw, fields);
       if (layer === undefined) return discardRest(raw);
       layer.listener = proxy.accept({ stream: layer, fields, origin });
       return layer;
     },
+    onUnreadable: (status, message) => proxy.noteUnreadable(origin, status, message),
     onClose(error) {
       if (error !== undefined) log?.debug({ peer: origin.peer.address, error: error.message }, "connection ended");
     },

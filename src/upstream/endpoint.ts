@@ -2,8 +2,12 @@
 
 import { Backoff } from "./backoff.ts";
 import type { UpstreamConnection } from "./connection.ts";
-import type { EndpointParts } from "./endpoint-parts.ts";
-import type { DialListener } from "./transport.ts";
+import type { EndpointParts, EndpointStats } from "./endpoint-parts.ts";
+import type { Outcome } from "./outlier.ts";
+import { Standing } from "./standing.ts";
+import { hostPort } from "./target.ts";
+import type { DialListener, DialOptions } from "./transport.ts";
+import type { Upstream } from "./upstream.ts";
 import type { Pending } from "./waiter.ts";
 
 /** `idle`: no connection, and none was refused. `failing`: the last attempt to connect failed. */
@@ -14,8 +18,17 @@ export class Endpoint {
   readonly name: string;
   /** "10.0.0.1:50051", or "localhost:50051". */
   readonly address: string;
+  /** Host and port as configured: what it may call itself. */
+  readonly authority: string;
+  readonly dialOptions: DialOptions;
   /** Connections are TLS. */
   readonly secure: boolean;
+  /** Its share of the calls, at least 1. */
+  readonly weight: number;
+  /** Its tier; 0 is the first. */
+  readonly priority: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly stats: EndpointStats = { active: 0, attempts: 0, failures: 0, connectFailures: 0, ejections: 0 };
   readonly #parts: EndpointParts;
   readonly #maxResets: number;
   /** Connections that take calls, oldest first: the first is filled first, so that writes coalesce. */
@@ -26,18 +39,40 @@ export class Endpoint {
   #failing = false;
   #closed = false;
   readonly #backoff: Backoff;
+  readonly #standing: Standing;
+  /** Some connection wasn't opened for the upstream's limit. */
+  #capped = false;
   /** What every line of the log says. */
   readonly #labels: { upstream: string; endpoint: string; address: string };
 
   constructor(parts: EndpointParts) {
-    this.name = parts.name;
+    const { name, host, port, weight, priority, labels } = parts.target;
+    this.name = name;
+    this.weight = weight;
+    this.priority = priority;
+    this.labels = labels;
     this.address = parts.address;
+    this.authority = hostPort(host, port);
+    this.dialOptions = parts.dialOptions;
     this.secure = parts.dialOptions.tls !== undefined;
     this.#parts = parts;
     this.#roomOfNew = parts.roomOfNew;
     this.#maxResets = parts.limits.maxResetsPerConnection;
     this.#backoff = new Backoff(() => parts.owner.onDue(this));
-    this.#labels = { upstream: parts.upstream, endpoint: parts.name, address: parts.address };
+    this.#labels = { upstream: parts.upstream, endpoint: name, address: parts.address };
+    const { outlier, checked, log, owner, breaker } = parts;
+    this.#standing = new Standing({
+      outlier,
+      checked,
+      log,
+      labels: this.#labels,
+      mayEject: () => owner.mayEject(),
+      onEjected: () => {
+        this.stats.ejections++;
+        breaker.stats.ejections++;
+      },
+      onChange: () => owner.onAvailable(this),
+    });
   }
 
   get state(): EndpointState {
@@ -55,6 +90,37 @@ export class Endpoint {
     return !this.#failing && !this.#closed;
   }
 
+  /** Whether calls may come here at all. Set to false it gets no new ones, while streams that are open go on; true undoes that. */
+  get enabled(): boolean {
+    return this.#standing.enabled && !this.#closed;
+  }
+
+  set enabled(enabled: boolean) {
+    if (this.#closed || enabled === this.#standing.enabled) return;
+    this.#standing.enabled = enabled;
+    if (!enabled) this.#returnWaiting(new Error(`endpoint ${this.address} was disabled`));
+    else if (this.#failing) this.#parts.owner.onDue(this);
+  }
+
+  /** What its health checks say; true where there are none, false until the first answer. */
+  get healthy(): boolean {
+    return this.#standing.healthy;
+  }
+
+  set healthy(healthy: boolean) {
+    this.#standing.healthy = healthy;
+  }
+
+  /** It gets no calls for a while, for it has failed too many. */
+  get ejected(): boolean {
+    return this.#standing.ejected;
+  }
+
+  /** Healthy, enabled and not ejected: calls should come here as soon as it is `available`, too. */
+  get ready(): boolean {
+    return this.#standing.ready && !this.#closed;
+  }
+
   /** Whether it is to be left alone for now, unless nothing else is left. */
   get inBackoff(): boolean {
     return this.#failing && this.#backoff.active;
@@ -64,7 +130,17 @@ export class Endpoint {
     return this.#dials.size > 0;
   }
 
-  /** Calls in flight here. */
+  /** The group that it is one of. */
+  get upstream(): Upstream {
+    return this.#parts.owner;
+  }
+
+  /** Calls in flight here: what a balance goes by. */
+  get activeCalls(): number {
+    return this.stats.active;
+  }
+
+  /** Streams that are open here. */
   get streamCount(): number {
     return this.#open.reduce((sum, connection) => sum + connection.streamCount, 0);
   }
@@ -72,6 +148,11 @@ export class Endpoint {
   /** Calls waiting for room. */
   get pendingCount(): number {
     return this.#waiting.size;
+  }
+
+  /** Connections that take calls. */
+  get connectionCount(): number {
+    return this.#open.length;
   }
 
   /** An open connection with room for a stream, or undefined. Every call comes through here. */
@@ -86,10 +167,32 @@ export class Endpoint {
     return undefined;
   }
 
+  /** An attempt begins here; `report` has to follow, once. */
+  begin(): void {
+    const all = this.#parts.breaker.stats;
+    this.stats.active++;
+    this.stats.attempts++;
+    all.active++;
+    all.attempts++;
+  }
+
+  /** An attempt is over. */
+  report(outcome: Outcome): void {
+    const all = this.#parts.breaker.stats;
+    this.stats.active--;
+    all.active--;
+    if (outcome === "success") this.#standing.succeed();
+    if (outcome !== "failure") return;
+    this.stats.failures++;
+    all.failures++;
+    if (!this.#closed) this.#standing.fail();
+  }
+
   /** Puts a call into the queue and connects if need be. False: the queue is full. */
   enqueue(pending: Pending): boolean {
     if (this.#waiting.size >= this.#parts.limits.maxPending) return false;
     this.#waiting.add(pending);
+    this.#parts.breaker.stats.pending++;
     pending.endpoint = this;
     this.#dialForWaiting();
     return true;
@@ -97,12 +200,12 @@ export class Endpoint {
 
   /** Takes a call out of the queue. */
   remove(pending: Pending): void {
-    this.#waiting.delete(pending);
+    if (this.#waiting.delete(pending)) this.#parts.breaker.stats.pending--;
   }
 
   /** Connects, if it isn't connected or connecting: what an endpoint that failed needs to get calls again. */
   connect(): void {
-    if (!this.#closed && this.#open.length === 0 && this.#dials.size === 0) this.#dial();
+    if (this.enabled && this.#open.length === 0 && this.#dials.size === 0) this.#dial();
   }
 
   /** Takes no more calls; streams that are open may end. */
@@ -110,7 +213,9 @@ export class Endpoint {
     if (this.#closed) return;
     this.#closed = true;
     this.#backoff.reset();
+    this.#standing.close();
     for (const dial of this.#dials) dial.cancel();
+    this.#parts.breaker.stats.connections -= this.#dials.size;
     this.#dials.clear();
     for (const connection of this.#open.splice(0)) connection.shutdown();
     this.#parts.owner.onAvailable(this);
@@ -124,7 +229,7 @@ export class Endpoint {
    */
   #mayStillUse(connection: UpstreamConnection): boolean {
     if (connection.resetsSent < this.#maxResets * 1.5) {
-      if (this.#dials.size === 0 && !this.#backoff.active) this.#dial();
+      if (this.#dials.size === 0 && !this.#backoff.active && this.#mayConnect()) this.#dial();
       return true;
     }
     this.#retire(connection);
@@ -142,13 +247,24 @@ export class Endpoint {
     while (this.#waiting.size > this.#dials.size * this.#roomOfNew) {
       if (this.#open.length + this.#dials.size >= this.#parts.limits.maxConnections) return;
       if (this.#open.length > 0 && this.#backoff.active) return;
+      if (!this.#mayConnect()) return;
       this.#dial();
     }
   }
 
+  #mayConnect(): boolean {
+    const { breaker, log } = this.#parts;
+    const may = breaker.mayConnect(this.#open.length + this.#dials.size === 0);
+    if (!may && !this.#capped) log?.warn({ ...this.#labels, detail: breaker.describe("connections") }, "not connected");
+    this.#capped = !may;
+    return may;
+  }
+
   #dial(): void {
     const dial = { cancel: () => {} };
+    const { stats } = this.#parts.breaker;
     this.#dials.add(dial);
+    stats.connections++;
     let connection: UpstreamConnection | undefined;
     const listener: DialListener = {
       onOpen: (opened) => {
@@ -158,11 +274,15 @@ export class Endpoint {
       },
       onFailed: (error) => {
         this.#dials.delete(dial);
+        stats.connections--;
         this.#failed(error);
       },
       onRoom: () => this.#serve(),
       onGoaway: (code) => this.#gone(connection, `goaway ${code}`, false),
-      onClose: (error) => this.#gone(connection, error?.message ?? "closed", true),
+      onClose: (error) => {
+        stats.connections--;
+        this.#gone(connection, error?.message ?? "closed", true);
+      },
     };
     dial.cancel = this.#parts.dial(this.#parts.dialOptions, listener);
   }
@@ -179,6 +299,7 @@ export class Endpoint {
   }
 
   #failed(error: Error): void {
+    this.stats.connectFailures++;
     const fields = { ...this.#labels, error: error.message };
     if (this.#backoff.failures === 0) this.#parts.log?.warn(fields, "endpoint can't be reached");
     else this.#parts.log?.debug(fields, "endpoint still can't be reached");
@@ -211,7 +332,7 @@ export class Endpoint {
     for (const pending of this.#waiting) {
       const connection = this.connection();
       if (connection === undefined) break;
-      this.#waiting.delete(pending);
+      this.remove(pending);
       pending.done = true;
       pending.waiter.onConnection(connection, this);
     }
@@ -226,7 +347,7 @@ export class Endpoint {
 
   #returnWaiting(error: Error): void {
     const pending = [...this.#waiting];
-    this.#waiting.clear();
+    for (const one of pending) this.remove(one);
     if (pending.length > 0) this.#parts.owner.onReturned(this, pending, error);
   }
 }

@@ -1,15 +1,20 @@
 /** Options of an upstream, checked, and what they make of its endpoints. */
 import type { Protocol } from "../call.ts";
-import type { Http2Settings } from "../http2/settings.ts";
+import { checkSettings, type Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Schema } from "../schema/schema.ts";
 import type { Balance } from "./balance.ts";
+import { type Breaker, type BreakerLimits, defaultBreaker } from "./breaker.ts";
+import { type CheckedHealth, checkHealth, type HealthOptions } from "./check/options.ts";
 import type { DnsOptions } from "./discovery.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { EndpointOwner } from "./endpoint-parts.ts";
 import type { Discovery } from "./endpoint-source.ts";
+import { defaultOutlier, type OutlierSettings } from "./outlier.ts";
+import type { SubsetOptions } from "./subsets.ts";
 import { type EndpointOptions, hostPort, parseTarget, type Target } from "./target.ts";
 import { createTlsContext, type Dial, type UpstreamTls } from "./transport.ts";
+import type { Upstream } from "./upstream.ts";
 
 export interface UpstreamOptions {
   /** What logs call it. */
@@ -28,6 +33,16 @@ export interface UpstreamOptions {
   readonly schema?: Schema | "reflection";
   /** Default: `roundRobin()`. */
   readonly balance?: Balance;
+  /** Endpoints by the value of a label that a header of the call names. Default: every call may go to all. */
+  readonly subset?: SubsetOptions;
+  /** How endpoints are asked whether they serve, before and while calls go there. Default: not at all. */
+  readonly health?: HealthOptions;
+  /** When failed calls make an endpoint be left alone; `false`: never. Default: 5 in a row, for 30 s, as Envoy. */
+  readonly outlier?: Partial<OutlierSettings> | false;
+  /** Percent of endpoints that must be ready, else all are used, ready or not; 0: never. Default 50, as Envoy. */
+  readonly panicPercent?: number;
+  /** How much of it may be in use at once. Defaults 1,024 connections, calls waiting and calls; 3 retries. */
+  readonly limits?: Partial<BreakerLimits>;
   /** For endpoints with an https URL. */
   readonly tls?: UpstreamTls;
   /** Milliseconds for TCP, TLS and the peer's first SETTINGS together. Default 5 s, as Envoy. */
@@ -57,6 +72,11 @@ export interface CheckedOptions {
   readonly options: UpstreamOptions;
   readonly targets: readonly Target[];
   readonly limits: UpstreamLimits;
+  readonly breaker: BreakerLimits;
+  readonly outlier: OutlierSettings | undefined;
+  readonly panicPercent: number;
+  /** Undefined where health isn't checked. */
+  readonly health: CheckedHealth | undefined;
   /** Undefined where no endpoint is https. */
   readonly tlsContext: ReturnType<typeof createTlsContext> | undefined;
 }
@@ -64,24 +84,60 @@ export interface CheckedOptions {
 /**
  * @throws TypeError naming the value, if an endpoint isn't a URL, a limit isn't a positive number, TLS settings don't fit, or a
  * protocol isn't known or isn't one that the HTTP version carries
+ * @throws RangeError naming it, if a setting of HTTP/2 isn't one or can't have its value
  */
 export function checkOptions(options: UpstreamOptions): CheckedOptions {
   const targets = typeof options.endpoints === "function" ? [] : options.endpoints.map(parseTarget);
   if (targets.length === 0 && typeof options.endpoints !== "function")
     throw new TypeError(`upstream "${options.name}" has no endpoints`);
   checkProtocols(options);
-  return { options, targets, limits: limitsOf(options), tlsContext: tlsContextOf(options, targets) };
+  checkSettings(options.http2 ?? {}, `upstream "${options.name}": http2`);
+  const { name, outlier = {}, panicPercent = 50, health } = options;
+  const upstream = `upstream "${name}"`;
+  if (!(panicPercent >= 0 && panicPercent <= 100)) {
+    throw new TypeError(`${upstream}: panicPercent must be from 0 to 100, not ${panicPercent}`);
+  }
+  return {
+    options,
+    targets,
+    limits: limitsOf(options),
+    breaker: withDefaults(defaultBreaker, options.limits, `${upstream}: limits.`),
+    outlier: outlier === false ? undefined : withDefaults(defaultOutlier, outlier, `${upstream}: outlier.`),
+    panicPercent,
+    health: health && checkHealth(health, options),
+    tlsContext: tlsContextOf(options, targets),
+  };
 }
 
-/** Makes the endpoints of an upstream, which differ in name and address only. */
-export function endpointFactory({ options, limits, tlsContext }: CheckedOptions, dial: Dial, owner: EndpointOwner) {
+/** @throws TypeError naming the value that isn't a number above 0 */
+function withDefaults<T extends object>(defaults: T, given: Partial<T> = {}, where: string): T {
+  const all = { ...defaults };
+  for (const key of Object.keys(defaults) as (keyof T & string)[]) {
+    const value = given[key];
+    if (value === undefined) continue;
+    if (!(Number(value) > 0)) throw new TypeError(`${where}${key} must be more than 0, not ${String(value)}`);
+    all[key] = value;
+  }
+  return all;
+}
+
+/** What all endpoints of an upstream share. */
+export interface Shared {
+  readonly dial: Dial;
+  readonly owner: EndpointOwner & Upstream;
+  readonly breaker: Breaker;
+}
+
+/** Makes the endpoints of an upstream, which differ in their target and address only. */
+export function endpointFactory(checked: CheckedOptions, { dial, owner, breaker }: Shared) {
+  const { options, limits, tlsContext, outlier, health } = checked;
   const { tls, http2, log } = options;
   return (target: Target, addresses: readonly string[]): Endpoint => {
     const { port, secure } = target;
     const serverName = target.serverName ?? tls?.serverName ?? target.host;
     return new Endpoint({
       roomOfNew: options.http === "1.1" ? 1 : 100,
-      name: target.name,
+      target,
       address: hostPort(addresses.length === 1 ? addresses[0]! : target.host, port),
       limits,
       dial,
@@ -93,6 +149,9 @@ export function endpointFactory({ options, limits, tlsContext }: CheckedOptions,
         http2,
       },
       owner,
+      breaker,
+      outlier,
+      checked: health !== undefined,
       upstream: options.name,
       log,
     });

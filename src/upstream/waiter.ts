@@ -3,6 +3,27 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Call } from "../call.ts";
 import type { UpstreamConnection } from "./connection.ts";
 import type { Endpoint } from "./endpoint.ts";
+import type { Outcome } from "./outlier.ts";
+
+/** What a stream is opened on: a connection, or what looks like one. */
+export type StreamOpener = Pick<UpstreamConnection, "request">;
+
+/** What the other end of a stream is called: an endpoint, or what looks like one. */
+export interface Reached {
+  readonly name: string;
+  readonly address: string;
+  readonly secure: boolean;
+  /** An attempt has begun. */
+  begin(): void;
+  /** How it went; once for each. */
+  report(outcome: Outcome): void;
+}
+
+/** A waiter to whom it is all one what it gets. */
+export interface CallWaiter {
+  onConnection(connection: StreamOpener, endpoint: Reached): void;
+  onUnavailable(error: ConnectError): void;
+}
 
 /** Told exactly once, unless it was taken out of the queue before. */
 export interface Waiter {
@@ -20,7 +41,9 @@ export interface Pending {
   readonly call: Call;
   readonly waiter: Waiter;
   /** Taken only if there is no other: it has just turned this call away. */
-  readonly avoid: Endpoint | undefined;
+  readonly avoid: Reached | undefined;
+  /** The one endpoint that the call is for; undefined where any will do. */
+  readonly only: Endpoint | undefined;
   /** Endpoints that couldn't be reached for this call: each is asked once. */
   readonly tried: Endpoint[];
   /** Whose queue it is in. */

@@ -62,7 +62,7 @@ routes:
       authorize: [expect.any(Function), expect.any(Function)],
       allowHeaders: ["x-tenant", "x-acme-*"],
     });
-    expect(admissionOptions(config.routes[0]!, keySets)).toEqual({
+    expect(admissionOptions(config.routes![0]!, keySets)).toEqual({
       rateLimit: [{ perSecond: 1 / 3_600, by: "identity" }],
     });
   });

@@ -1,12 +1,16 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import type { Call } from "../../src/call.ts";
-import type { Destination } from "../../src/route/director.ts";
+import type { OneToOne } from "../../src/route/director.ts";
 import { createRouteTable, type Route } from "../../src/route/table.ts";
+import { Breaker, defaultBreaker } from "../../src/upstream/breaker.ts";
 import type { Upstream } from "../../src/upstream/upstream.ts";
 import { fakeCall } from "../upstream/fake-dial.ts";
 
+const breaker = new Breaker(defaultBreaker, "fake");
 const upstream = (name: string): Upstream => ({
+  breaker,
+  stats: breaker.stats,
   name,
   protocols: ["grpc"],
   http: "2",
@@ -14,6 +18,8 @@ const upstream = (name: string): Upstream => ({
   schema: undefined,
   endpoints: [],
   acquire: () => undefined,
+  acquireAt: () => undefined,
+  resolved: () => undefined,
   close() {},
 });
 const [users, orders, rest] = ["users", "orders", "rest"].map(upstream) as [Upstream, Upstream, Upstream];
@@ -35,7 +41,7 @@ describe("createRouteTable()", () => {
     { match: { authority: "*.internal" }, refuse: { code: Code.Unimplemented, message: "unknown method" } },
     { match: { service: "acme.*" }, to: rest, rewrite: { authority: "rest.example" }, timeoutMs: 500 },
   ] satisfies Route[]);
-  const to = (call: Call) => (table(call) as Destination).upstream.name;
+  const to = (call: Call) => (table(call) as OneToOne).upstream.name;
 
   it("takes the first route that matches", () => {
     expect(to(fakeCall({ path: "/acme.v1.Users/Get" }))).toBe("users");

@@ -7,7 +7,9 @@ import type { CallRecord } from "../../src/observe/call-record.ts";
 import { createProxy, type Proxy, type ProxyOptions } from "../../src/proxy.ts";
 import type { Destination } from "../../src/route/director.ts";
 import type { Schema } from "../../src/schema/schema.ts";
+import { Breaker, defaultBreaker } from "../../src/upstream/breaker.ts";
 import type { Endpoint } from "../../src/upstream/endpoint.ts";
+import type { Outcome } from "../../src/upstream/outlier.ts";
 import type { Upstream } from "../../src/upstream/upstream.ts";
 import type { Waiter } from "../../src/upstream/waiter.ts";
 import { fieldsOf, MemoryStream, type Pairs, pairsOf } from "./memory-stream.ts";
@@ -47,6 +49,9 @@ export class MemoryProxy {
   /** The requests that came to the upstream, tries included. */
   readonly requests: UpstreamStream[] = [];
   readonly records: CallRecord[] = [];
+  /** Attempts begun, and what the endpoint was told of those that are over. */
+  begun = 0;
+  readonly outcomes: Outcome[] = [];
   /** When the last call came, by `performance.now()`. */
   startedAt = 0;
   /** What the calls go to, for directors of the test's own. */
@@ -55,11 +60,19 @@ export class MemoryProxy {
   readonly #window: number;
   readonly #origin: Origin;
   #waiting: Waiter[] | undefined;
+  readonly #endpoint = {
+    name: "one",
+    address: "192.0.2.2:1",
+    secure: false,
+    begin: () => this.begun++,
+    report: (outcome: Outcome) => this.outcomes.push(outcome),
+  } as unknown as Endpoint;
 
   constructor(options: MemoryProxyOptions = {}) {
     const { protocols = ["grpc"], codecs = ["proto"], schema, window = Number.POSITIVE_INFINITY, offline } = options;
     this.#window = window;
     this.#waiting = offline ? [] : undefined;
+    const breaker = new Breaker(defaultBreaker, "memory");
     this.target = {
       name: "memory",
       protocols,
@@ -67,7 +80,11 @@ export class MemoryProxy {
       schema,
       http: "2",
       endpoints: [],
+      breaker,
+      stats: breaker.stats,
       acquire: (_call, waiter) => this.#acquire(waiter),
+      acquireAt: (_endpoint, _call, waiter) => this.#acquire(waiter),
+      resolved: () => undefined,
       close() {},
     };
     const upstream = this.target;
@@ -127,7 +144,7 @@ export class MemoryProxy {
         shutdown() {},
         destroy() {},
       },
-      endpoint,
+      this.#endpoint,
     );
     return undefined;
   }
@@ -140,8 +157,6 @@ export class MemoryProxy {
     return stream;
   }
 }
-
-const endpoint = { name: "one", address: "192.0.2.2:1", secure: false } as unknown as Endpoint;
 
 /** Header fields of a call. */
 export function request(contentType: string, more: Pairs = []): Pairs {

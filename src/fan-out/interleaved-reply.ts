@@ -1,0 +1,91 @@
+/** Interleaved reply: a stream of what the legs say, each message as it comes; order within a leg is kept. */
+import { Code, ConnectError } from "@connectrpc/connect";
+import { prefixLength } from "../wire/envelope.ts";
+import type { RpcStatus } from "../wire/rpc-status.ts";
+import { noReply } from "./joined-reply.ts";
+import type { Leg } from "./leg.ts";
+import { Reply } from "./reply.ts";
+
+/** A message that the caller hasn't taken yet. */
+interface Sent {
+  readonly leg: Leg;
+  left: number;
+  /** The leg waits for it. */
+  held: boolean;
+}
+
+export class InterleavedReply extends Reply {
+  /** Oldest first. */
+  readonly #sent: Sent[] = [];
+  /** Of a unary method: each leg's reply, until the leg has ended well. */
+  readonly #replies = new Map<Leg, Uint8Array>();
+
+  take(leg: Leg, payload: Uint8Array): boolean {
+    const whole = !this.options.stream && !this.isNested(leg);
+    if (whole && this.#replies.has(leg)) {
+      leg.drop(new ConnectError("more than one reply to a unary call", Code.Unimplemented));
+      return true;
+    }
+    let message: Uint8Array;
+    try {
+      message = this.options.layout.annotate(this.infoOf(leg), payload, this.options.stream);
+    } catch (error) {
+      leg.drop(ConnectError.from(error));
+      return true;
+    }
+    if (!whole) return this.#send(leg, message);
+    this.#replies.set(leg, message.buffer === payload.buffer ? new Uint8Array(message) : message);
+    this.fanOut.hold(message.length);
+    return true;
+  }
+
+  succeed(leg: Leg): void {
+    if (!this.options.stream && !this.isNested(leg)) {
+      const reply = this.#release(leg);
+      if (reply === undefined) return this.fanOut.fall(leg, noReply);
+      this.#send(leg, reply);
+    }
+    this.fanOut.tally.succeeded++;
+  }
+
+  fall(leg: Leg, status: RpcStatus): boolean {
+    this.#release(leg);
+    const entry = this.failed(leg, status);
+    if (entry === undefined) return false;
+    this.#send(leg, entry);
+    return true;
+  }
+
+  sent(bytes: number): void {
+    let left = bytes;
+    for (let first = this.#sent[0]; first !== undefined && left > 0; first = this.#sent[0]) {
+      const part = Math.min(left, first.left);
+      first.left -= part;
+      left -= part;
+      if (first.left > 0) return;
+      this.#sent.shift();
+      if (first.held) first.leg.onLeft();
+    }
+  }
+
+  finish(): void {
+    this.trailers();
+  }
+
+  /** @returns whether it has left already */
+  #send(leg: Leg, message: Uint8Array): boolean {
+    const sent: Sent = { leg, left: prefixLength + message.length, held: false };
+    this.#sent.push(sent);
+    this.message([message]);
+    sent.held = sent.left > 0;
+    return !sent.held;
+  }
+
+  #release(leg: Leg): Uint8Array | undefined {
+    const reply = this.#replies.get(leg);
+    if (reply === undefined) return undefined;
+    this.#replies.delete(leg);
+    this.fanOut.hold(-reply.length);
+    return reply;
+  }
+}

@@ -1,0 +1,74 @@
+/** Joined reply: one message of the replies of all legs, when enough of them have ended. */
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { RpcStatus } from "../wire/rpc-status.ts";
+import type { Leg } from "./leg.ts";
+import { Reply } from "./reply.ts";
+
+const notNeeded: RpcStatus = {
+  code: Code.Canceled,
+  message: "not waited for: enough others have answered",
+  details: [],
+};
+export const noReply: RpcStatus = { code: Code.Unimplemented, message: "no reply to a unary call", details: [] };
+
+export class JoinedReply extends Reply {
+  /** By the legs' places: what goes into the message, or would if the leg ended now. */
+  readonly #entries: (Uint8Array | undefined)[] = [];
+  /** Places of the legs that have ended, as they ended. */
+  readonly #order: number[] = [];
+
+  take(leg: Leg, payload: Uint8Array): boolean {
+    if (this.#entries[leg.index] !== undefined) {
+      leg.drop(new ConnectError("more than one reply to a unary call", Code.Unimplemented));
+      return true;
+    }
+    const entry = this.annotated(leg, payload);
+    if (entry !== undefined) {
+      this.#entries[leg.index] = entry;
+      this.fanOut.hold(entry.length);
+    }
+    return true;
+  }
+
+  succeed(leg: Leg): void {
+    if (this.#entries[leg.index] === undefined) return this.fanOut.fall(leg, noReply);
+    this.fanOut.tally.succeeded++;
+    this.#order.push(leg.index);
+  }
+
+  fall(leg: Leg, status: RpcStatus): boolean {
+    const entry = this.failed(leg, status);
+    if (entry === undefined) return false;
+    this.#entries[leg.index] = entry;
+    this.#order.push(leg.index);
+    return true;
+  }
+
+  sent(): void {}
+
+  /** The parts, one behind the other, are one message: protobuf's concatenation is merging. */
+  finish(): void {
+    const ended = new Set(this.#order);
+    this.fanOut.endpoints.forEach(({ name }, index) => {
+      if (ended.has(index)) return;
+      const elapsedMs = this.fanOut.legs[index]?.elapsedMs ?? 0;
+      this.#entries[index] = this.options.layout.fail({ backend: name, elapsedMs }, notNeeded, false);
+      this.#order.push(index);
+    });
+    if (this.options.policy.order === "endpoint") this.#order.sort((one, other) => one - other);
+    this.message(this.#order.flatMap((index) => this.#entries[index] ?? []));
+    this.trailers();
+  }
+
+  /** The leg's reply as a part of the message; undefined where it can't be one, which is the leg's failure. */
+  protected annotated(leg: Leg, payload: Uint8Array): Uint8Array | undefined {
+    try {
+      const entry = this.options.layout.annotate(this.infoOf(leg), payload, this.options.stream);
+      // what was read shouldn't be kept whole for a small part of it
+      return entry.buffer === payload.buffer ? new Uint8Array(entry) : entry;
+    } catch (error) {
+      leg.drop(ConnectError.from(error));
+      return undefined;
+    }
+  }
+}

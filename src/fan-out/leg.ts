@@ -1,0 +1,196 @@
+/** Leg: one endpoint's part of a fan-out. To the relay that carries it, it is the caller's stream; what the relay answers comes out here. */
+import { Code, ConnectError } from "@connectrpc/connect";
+import { decompress } from "../compress/compress.ts";
+import type { HttpStream, StreamListener } from "../http2/api.ts";
+import { ErrorCode } from "../http2/errors.ts";
+import { type Field, FieldKind, valueOf } from "../http2/field.ts";
+import type { Endpoint } from "../upstream/endpoint.ts";
+import { isCompressed } from "../wire/encoding.ts";
+import { EnvelopeFlag, EnvelopeReader, type EnvelopeSink, Handling } from "../wire/envelope.ts";
+import { type RpcStatus, statusOfFields } from "../wire/rpc-status.ts";
+
+/** The fan-out that a leg is a part of. */
+export interface LegOwner {
+  /** The most bytes that a message may have now; less than the policy's limit where others have used up the total. */
+  readonly room: number;
+  /** So many more bytes of a reply are held, or fewer. */
+  hold(bytes: number): void;
+  /** The leg has taken more of the request. */
+  onConsumed(): void;
+  /** A reply message, not compressed. False where it is held back: `onLeft` tells the leg when it isn't any more. */
+  onMessage(leg: Leg, payload: Uint8Array): boolean;
+  /** Nothing more comes of the leg. */
+  onEnd(leg: Leg, status: RpcStatus): void;
+}
+
+/** Who is told before there is a relay. */
+const nobody: StreamListener = { onHeaders() {}, onData() {}, onTrailers() {}, onSent() {}, onReset() {} };
+
+const lost: RpcStatus = { code: Code.Internal, message: "leg ended without a status", details: [] };
+
+export class Leg implements HttpStream, EnvelopeSink {
+  /** The relay, or a layer under it. */
+  listener: StreamListener = nobody;
+  readonly endpoint: Endpoint;
+  /** Its place among the legs. */
+  readonly index: number;
+  /** All of the request has been handed to it. */
+  remoteEnded = false;
+  localEnded = false;
+  closed = false;
+  /** Bytes of the request that have left for the endpoint. */
+  consumed = 0;
+  readonly startedAt = performance.now();
+  /** Headers and trailers of its reply; empty until they have come. */
+  head: readonly Field[] = [];
+  trailers: readonly Field[] = [];
+  readonly #owner: LegOwner;
+  readonly #reader = new EnvelopeReader(this);
+  /** Bytes of the reply that came while one of its messages is held back. */
+  #heldBack = 0;
+  #holding = 0;
+  /** Bytes of the message that is coming. */
+  #coming = 0;
+
+  constructor(owner: LegOwner, endpoint: Endpoint, index: number) {
+    this.#owner = owner;
+    this.endpoint = endpoint;
+    this.index = index;
+  }
+
+  /** Milliseconds since it began. */
+  get elapsedMs(): number {
+    return performance.now() - this.startedAt;
+  }
+
+  /** Hands a part of the request to the relay. */
+  feed(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
+    if (this.closed) return;
+    this.remoteEnded = end;
+    this.listener.onData(bytes, start, stop, end);
+  }
+
+  /** Ends the request with trailers. */
+  endWith(trailers: Field[]): void {
+    if (this.closed) return;
+    this.remoteEnded = true;
+    this.listener.onTrailers(trailers);
+  }
+
+  /** Ends it as if its caller had gone. */
+  cancel(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#reader.stop();
+    this.#release();
+    this.listener.onReset(ErrorCode.cancel, "peer");
+  }
+
+  /** Fails it from outside: it is too slow, or says what it mustn't. */
+  drop(error: ConnectError): void {
+    if (this.closed) return;
+    this.cancel();
+    this.#owner.onEnd(this, { code: error.code, message: error.rawMessage, details: [] });
+  }
+
+  /** A message that was held back has left. */
+  onLeft(): void {
+    if (--this.#holding > 0) return;
+    const bytes = this.#heldBack;
+    this.#heldBack = 0;
+    if (!this.closed) this.listener.onSent(bytes);
+  }
+
+  // --- what the relay does with the stream
+
+  consume(bytes: number): void {
+    this.consumed += bytes;
+    this.#owner.onConsumed();
+  }
+
+  sendHeaders(fields: readonly Field[], end: boolean): void {
+    if (this.closed) return;
+    const isHead = fields[0]?.kind === FieldKind.status;
+    if (isHead && fields[0]!.value.startsWith("1")) return;
+    if (isHead && !end) this.head = fields;
+    else this.#finish(isHead ? fields.slice(1) : fields);
+  }
+
+  sendData(bytes: Uint8Array, start: number, stop: number): boolean {
+    if (this.closed) return true;
+    this.#reader.push(bytes, start, stop);
+    if (this.#holding === 0) return true;
+    this.#heldBack += stop - start;
+    return false;
+  }
+
+  end(): void {
+    if (!this.closed) this.#over(lost);
+  }
+
+  reset(): void {
+    this.end();
+  }
+
+  dropQueue(): void {}
+
+  // --- what the reply's bytes are
+
+  handlingOf(flags: number, length: number): Handling {
+    if (flags > EnvelopeFlag.compressed || length > this.#owner.room) return Handling.refuse;
+    this.#coming = length;
+    this.#owner.hold(length);
+    return Handling.gather;
+  }
+
+  onMessage(flags: number, payload: Uint8Array): void {
+    this.#release();
+    let plain = payload;
+    if (flags !== 0) {
+      try {
+        plain = this.#inflate(payload);
+      } catch (error) {
+        return this.drop(ConnectError.from(error));
+      }
+    }
+    if (!this.#owner.onMessage(this, plain)) this.#holding++;
+  }
+
+  onRefuse(flags: number, length: number): void {
+    if (flags > EnvelopeFlag.compressed) {
+      return this.drop(new ConnectError(`reply with unknown flags ${flags}`, Code.Internal));
+    }
+    const message = `reply of ${length} bytes, at most ${Math.max(this.#owner.room, 0)} may come`;
+    this.drop(new ConnectError(message, Code.ResourceExhausted));
+  }
+
+  #inflate(payload: Uint8Array): Uint8Array {
+    const encoding = valueOf(this.head, "grpc-encoding");
+    if (!isCompressed(encoding)) throw new ConnectError("compressed reply that names no encoding", Code.Internal);
+    return decompress(encoding!, payload, this.#owner.room);
+  }
+
+  #release(): void {
+    this.#owner.hold(-this.#coming);
+    this.#coming = 0;
+  }
+
+  #finish(trailers: readonly Field[]): void {
+    this.trailers = trailers;
+    this.#over(this.#reader.atBoundary ? (statusOfFields(trailers) ?? lost) : cut(trailers));
+  }
+
+  #over(status: RpcStatus): void {
+    this.closed = true;
+    this.localEnded = true;
+    this.#release();
+    this.#owner.onEnd(this, status);
+  }
+}
+
+/** An error counts as it is; a success in the midst of a message is none. */
+function cut(trailers: readonly Field[]): RpcStatus {
+  const status = statusOfFields(trailers);
+  if (status !== undefined && status.code !== 0) return status;
+  return { code: Code.Internal, message: "reply ends inside a message", details: [] };
+}
