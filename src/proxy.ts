@@ -90,23 +90,22 @@ export function createProxy(options: ProxyOptions): Proxy {
 
   function direct(call: InboundCall, relay: Relay): void {
     const destination = director(call);
-    if (!(destination instanceof Promise)) return go(relay, { destination, call, context });
+    if (!(destination instanceof Promise)) return go(call, relay, destination);
     destination
       .then((decided) => {
         startTurn();
-        go(relay, { destination: decided, call, context });
+        go(call, relay, decided);
       })
       .catch(refuseWith(call, relay));
   }
 
-  function go(relay: Relay, decided: Decided): void {
-    const { destination, call } = decided;
+  function go(call: InboundCall, relay: Relay, destination: Destination): void {
     const waiting = destination.admit?.(call);
-    if (waiting === undefined) return send(relay, decided);
+    if (waiting === undefined) return send(relay, { destination, call, context });
     waiting
       .then(() => {
         startTurn();
-        send(relay, decided);
+        send(relay, { destination, call, context });
       })
       .catch(refuseWith(call, relay));
   }

@@ -25,8 +25,8 @@ const ranks: Record<string, number> = {
   upstream: 4,
   route: 5, // a rule names the upstream that calls go to
   local: 5,
-  discovery: 5, // it tells upstreams of their endpoints
   services: 6,
+  discovery: 5, // it tells upstreams of their endpoints
   steps: 6,
   retry: 7, // as fan-out
   "fan-out": 7, // looks like an upstream to a relay, and makes a relay for each leg

@@ -36,12 +36,12 @@ export interface Parts {
   /** Texts of PEM files. */
   readonly pem: ReadonlyMap<string, string>;
   readonly schemas: ReadonlyMap<string, Schema>;
+  /** Routes of other files: they come first. */
+  readonly included?: readonly IncludedRoute[];
   /** Of the issuers of tokens. Default: none. */
   readonly keySets?: KeySets;
   /** Of the configuration file: endpoint files are relative to it. Default: the one that the process runs in. */
   readonly folder?: string | undefined;
-  /** Routes of other files: they come first. */
-  readonly included?: readonly IncludedRoute[];
   /** Services of our own beside the proxy. */
   readonly routes?: Routes | undefined;
   /** Digests of those files, to tell what has changed. Default: none, for a configuration that stays. */
@@ -149,7 +149,7 @@ interface Assembled {
 }
 
 function assemble(
-  { config, included = [], pem, schemas, keySets, folder, digest }: Parts,
+  { config, included = [], pem, schemas, keySets = new Map(), folder, digest }: Parts,
   known: Assembled["upstreams"],
   log: Log,
 ): Assembled {
@@ -167,14 +167,14 @@ function assemble(
   const names = routeNames(routes.map(({ route }) => route));
   const director = createRouteTable(
     routes.map(({ route, schema }, index) => ({
-      ...routeOf(route, { upstreams: named, keySets, schema }),
+      ...routeOf(route, { upstreams: named, keySets }, schema),
       name: names[index]!,
     })),
   );
   return { upstreams, director };
 }
 
-function servingOf({ config, pem, keySets }: Parts): Serving {
+function servingOf({ config, pem, keySets = new Map() }: Parts): Serving {
   const listeners: readonly Listener[] = config.listeners ?? [{ address: defaultAddress }];
   return {
     listen: listeners.map((listener) => listenerOptions(listener, pem, keySets)),
@@ -249,22 +249,21 @@ function corsOptions({ origins, ...cors }: NonNullable<Listener["cors"]>): CorsO
   return { origins, ...given({ allowHeaders, exposeHeaders, credentials, maxAge }) };
 }
 
-interface RouteContext {
+/** What routes are made of besides their own keys. */
+interface Around {
   readonly upstreams: ReadonlyMap<string, Upstream>;
-  readonly keySets: KeySets | undefined;
-  /** Of a route from another file. */
-  readonly schema: Schema | undefined;
+  readonly keySets: KeySets;
 }
 
-function routeOf(config: RouteConfig, { upstreams, keySets, schema }: RouteContext): Route {
+function routeOf(config: RouteConfig, { upstreams, keySets }: Around, schema?: Schema): Route {
   const match = { match: matchOf(config.match ?? {}) };
   if (config.refuse !== undefined) {
     const { code, message = "refused" } = config.refuse;
     return { ...match, refuse: { code: codeOfName(code)!, message } };
   }
   const changes = {
-    ...admissionOptions(config, keySets),
     ...given({ rewrite: rewriteOf(config), timeoutMs: config.timeout }),
+    ...admissionOptions(config, keySets),
   };
   if (config.fan_out === undefined) {
     const retry = given({ retry: config.retry && retryPolicy(config.retry) });

@@ -136,8 +136,8 @@ export function routeProblems(source: Source, { path, value }: Part<unknown>, up
   const match = isMap(value.match) ? value.match : {};
   problems.push(...repeatedHeaders(source, { path: [...path, "add_headers"], value: value.add_headers }));
   problems.push(...headerMatchProblems(source, { path: [...path, "match", "headers"], value: match.headers }));
-  problems.push(...headerMatchProblems(source, { path: [...path, "match", "claims"], value: match.claims }));
   problems.push(...targetProblems(source, { path, value }, upstreams));
+  problems.push(...headerMatchProblems(source, { path: [...path, "match", "claims"], value: match.claims }));
   return problems;
 }
 

@@ -26,13 +26,13 @@ export interface Loaded {
   readonly pem: ReadonlyMap<string, string>;
   /** What the images describe, by their paths in the same way. */
   readonly schemas: ReadonlyMap<string, Schema>;
+  /** Routes of the files that it includes. */
+  readonly included: readonly IncludedRoute[];
+  /** Registers the services of the module; undefined where there is none. */
   /** The key sets, by their paths in the same way. */
   readonly keySets: KeySets;
   /** Where the file is, as an absolute path. */
   readonly folder: string;
-  /** Routes of the files that it includes. */
-  readonly included: readonly IncludedRoute[];
-  /** Registers the services of the module; undefined where there is none. */
   readonly routes: Routes | undefined;
   /** What the file of `admin.token_file` holds. */
   readonly adminToken: string | undefined;

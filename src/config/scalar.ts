@@ -172,6 +172,20 @@ export function parseHeaderNameOrAll(text: string): Parsed<string> {
     : wrong(`not a header name: "${text}"`, 'only "*" alone stands for others');
 }
 
+/** One of some words, where something else than a word may stand as well: zod's own enum would hide what is wrong with that. */
+export function word<T extends string>(...words: readonly T[]) {
+  return scalar(words.join(", "), (text): Parsed<T> => {
+    const known = words.find((one) => one === text);
+    return known === undefined ? wrong(`unknown value "${text}"`, suggestion(text, words)) : right(known);
+  }).meta({ enum: [...words] });
+}
+
+/** The path of a health check by HTTP. */
+export function parseHealthPath(text: string): Parsed<string> {
+  if (/^\/[!-~]*$/.test(text)) return right(text);
+  return wrong(`not a path: "${text}"`, text.startsWith("/") ? undefined : `did you mean "/${text}"?`);
+}
+
 /** "100/s", "600/m", "10/h", as calls per second. */
 export function parseRate(text: string): Parsed<number> {
   const match = /^(\d+(?:\.\d+)?)\/(s|m|h)$/.exec(text);
@@ -233,20 +247,6 @@ function parseBy(check: (text: string) => unknown): (text: string) => Parsed<str
       return wrong((error as Error).message);
     }
   };
-}
-
-/** One of some words, where something else than a word may stand as well: zod's own enum would hide what is wrong with that. */
-export function word<T extends string>(...words: readonly T[]) {
-  return scalar(words.join(", "), (text): Parsed<T> => {
-    const known = words.find((one) => one === text);
-    return known === undefined ? wrong(`unknown value "${text}"`, suggestion(text, words)) : right(known);
-  }).meta({ enum: [...words] });
-}
-
-/** The path of a health check by HTTP. */
-export function parseHealthPath(text: string): Parsed<string> {
-  if (/^\/[!-~]*$/.test(text)) return right(text);
-  return wrong(`not a path: "${text}"`, text.startsWith("/") ? undefined : `did you mean "/${text}"?`);
 }
 
 /** "reflection" is the only word; a file is given as a map. */

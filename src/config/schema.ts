@@ -279,8 +279,8 @@ export const route = z
       .optional()
       .describe("Headers added after the caller's own: a value, or a list of values."),
     remove_headers: z.array(scalar.changeableHeaderName).optional().describe("Headers of the caller that don't pass."),
-    ...admissionKeys,
     retry: retry.optional(),
+    ...admissionKeys,
     timeout: scalar.positiveDuration
       .optional()
       .describe("Time for the whole call, at most; a shorter deadline of the caller's counts."),

@@ -1,8 +1,10 @@
 /** Target: makes of a destination of many endpoints one that a relay can send a call to, as if it were an upstream that speaks gRPC. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Call, InboundCall } from "../call.ts";
+import { type ForwardOptions, forwardFields } from "../forward.ts";
 import type { StreamListener } from "../http2/api.ts";
 import type { Field } from "../http2/field.ts";
+import { startTurn, turn } from "../http2/turn.ts";
 import { Relay, type RelayContext, type RelayedTo } from "../relay.ts";
 import type { FanOutKind, OneToMany, Rewrite } from "../route/director.ts";
 import { type CompleteGatherPolicy, completeGather } from "../route/gather-policy.ts";
@@ -63,7 +65,6 @@ class Many implements Reached {
 class FanOutTarget implements CallTarget {
   readonly protocols = ["grpc"] as const;
   readonly codecs = ["proto"] as const;
-  readonly schema: Schema;
   readonly #destination: OneToMany;
   readonly #context: RelayContext;
   readonly #hops: Field;
@@ -76,7 +77,11 @@ class FanOutTarget implements CallTarget {
     this.#context = context;
     this.#hops = hops;
     this.#policy = completeGather(destination.gather);
-    this.schema = destination.schema ?? joinedSchema(destination, () => this.#upstreamSchema());
+  }
+
+  /** Asked for by callers that speak JSON only. */
+  get schema(): Schema {
+    return this.#destination.schema ?? joinedSchema(this.#destination, () => this.#upstreamSchema());
   }
 
   /** Names of the upstreams, "nodes+more". */
@@ -94,6 +99,7 @@ class FanOutTarget implements CallTarget {
     let waits = true;
     known
       .then((found) => {
+        startTurn();
         if (waits) this.#open(call, found, waiter);
       })
       .catch((error) => {
@@ -121,6 +127,7 @@ class FanOutTarget implements CallTarget {
     const own = new InboundCall([...fields, this.#hops], { peer: call.peer, secure: call.secure });
     const { startedAt, timeoutMs } = own;
     const { legTimeoutMs } = policy;
+    const fieldsOf = sharedFields(own);
     return new FanOut({
       endpoints,
       policy,
@@ -133,6 +140,7 @@ class FanOutTarget implements CallTarget {
         const destination: RelayedTo = {
           upstream: endpoint.upstream,
           endpoint,
+          fieldsOf,
           ...(added === undefined ? {} : { rewrite: { addHeaders: added } }),
           ...(legTimeoutMs === undefined ? {} : { timeoutMs: performance.now() - startedAt + legTimeoutMs }),
         };
@@ -161,6 +169,23 @@ interface Request {
   readonly fields: readonly Field[];
   readonly end: boolean;
   readonly listener: StreamListener;
+}
+
+/** The same fields for all legs that begin in one turn; a leg's own rewrite or time makes fields of its own. */
+function sharedFields(call: InboundCall): (options: ForwardOptions) => Field[] {
+  let shared: Field[] | undefined;
+  let known: ForwardOptions | undefined;
+  let since = 0;
+  return (options) => {
+    const { fields, verbatim, rewrite, secure, deadline } = options;
+    if (!verbatim || rewrite !== undefined || fields !== call.fields) return forwardFields(call, options);
+    const same = known?.secure === secure && known.deadline === deadline;
+    if (shared !== undefined && same && (deadline === undefined || since === turn.now)) return shared;
+    known = options;
+    since = turn.now;
+    shared = forwardFields(call, options);
+    return shared;
+  };
 }
 
 function kindOfMethod(method: MethodSchema | undefined): FanOutKind {

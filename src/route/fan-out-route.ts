@@ -50,9 +50,21 @@ export function fanOutOutcome(route: FanOutRoute): (call: Call) => Destination |
       const kind = kindOf(call);
       return kind === undefined ? { ...fixed, endpoints } : { ...fixed, endpoints, kind };
     };
-    const unresolved = to.flatMap((upstream) => upstream.resolved() ?? []);
-    return unresolved.length === 0 ? direct() : Promise.all(unresolved).then(direct);
+    const unresolved = unresolvedOf(to);
+    return unresolved === undefined ? direct() : Promise.all(unresolved).then(direct);
   };
+}
+
+/** What waits for the first answers of resolvers, if any has to. */
+function unresolvedOf(upstreams: readonly Upstream[]): Promise<void>[] | undefined {
+  let waits: Promise<void>[] | undefined;
+  for (const upstream of upstreams) {
+    const resolved = upstream.resolved();
+    if (resolved === undefined) continue;
+    waits ??= [];
+    waits.push(resolved);
+  }
+  return waits;
 }
 
 function fixedPart(route: FanOutRoute): Omit<OneToMany, "endpoints"> {

@@ -192,7 +192,8 @@ class PortListener implements Listener {
 function sessionParts(options: ListenerOptions): Pick<SessionOptions, "http1" | "http2" | "cors" | "admit"> {
   const { http1, http2, cors } = options;
   if (http2 !== undefined) checkSettings(http2);
-  return { http1, http2, cors: cors === undefined ? undefined : createCors(cors), admit: createAdmission(options) };
+  const admit = createAdmission(options);
+  return { http1, http2, cors: cors === undefined ? undefined : createCors(cors), admit };
 }
 
 /** What holds for a connection as long as it lives. */

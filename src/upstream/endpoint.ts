@@ -60,7 +60,7 @@ export class Endpoint {
     this.#maxResets = parts.limits.maxResetsPerConnection;
     this.#backoff = new Backoff(() => parts.owner.onDue(this));
     this.#labels = { upstream: parts.upstream, endpoint: name, address: parts.address };
-    const { outlier, checked, log, owner, breaker } = parts;
+    const { outlier, checked, log, owner } = parts;
     this.#standing = new Standing({
       outlier,
       checked,
@@ -69,7 +69,7 @@ export class Endpoint {
       mayEject: () => owner.mayEject(),
       onEjected: () => {
         this.stats.ejections++;
-        breaker.stats.ejections++;
+        owner.breaker.stats.ejections++;
       },
       onChange: () => owner.onAvailable(this),
     });
@@ -170,7 +170,7 @@ export class Endpoint {
 
   /** An attempt begins here; `report` has to follow, once. */
   begin(): void {
-    const all = this.#parts.breaker.stats;
+    const all = this.#parts.owner.breaker.stats;
     this.stats.active++;
     this.stats.attempts++;
     all.active++;
@@ -179,7 +179,7 @@ export class Endpoint {
 
   /** An attempt is over. */
   report(outcome: Outcome): void {
-    const all = this.#parts.breaker.stats;
+    const all = this.#parts.owner.breaker.stats;
     this.stats.active--;
     all.active--;
     if (outcome === "success") this.#standing.succeed();
@@ -193,7 +193,7 @@ export class Endpoint {
   enqueue(pending: Pending): boolean {
     if (this.#waiting.size >= this.#parts.limits.maxPending) return false;
     this.#waiting.add(pending);
-    this.#parts.breaker.stats.pending++;
+    this.#parts.owner.breaker.stats.pending++;
     pending.endpoint = this;
     this.#dialForWaiting();
     return true;
@@ -201,7 +201,7 @@ export class Endpoint {
 
   /** Takes a call out of the queue. */
   remove(pending: Pending): void {
-    if (this.#waiting.delete(pending)) this.#parts.breaker.stats.pending--;
+    if (this.#waiting.delete(pending)) this.#parts.owner.breaker.stats.pending--;
   }
 
   /** Connects, if it isn't connected or connecting: what an endpoint that failed needs to get calls again. */
@@ -216,7 +216,7 @@ export class Endpoint {
     this.#backoff.reset();
     this.#standing.close();
     for (const dial of this.#dials) dial.cancel();
-    this.#parts.breaker.stats.connections -= this.#dials.size;
+    this.#parts.owner.breaker.stats.connections -= this.#dials.size;
     this.#dials.clear();
     for (const connection of this.#open.splice(0)) connection.shutdown();
     this.#parts.owner.onAvailable(this);
@@ -263,7 +263,8 @@ export class Endpoint {
   }
 
   #mayConnect(): boolean {
-    const { breaker, log } = this.#parts;
+    const { owner, log } = this.#parts;
+    const { breaker } = owner;
     const may = breaker.mayConnect(this.#open.length + this.#dials.size === 0);
     if (!may && !this.#capped) log?.warn({ ...this.#labels, detail: breaker.describe("connections") }, "not connected");
     this.#capped = !may;
@@ -272,7 +273,7 @@ export class Endpoint {
 
   #dial(): void {
     const dial = { cancel: () => {} };
-    const { stats } = this.#parts.breaker;
+    const { stats } = this.#parts.owner.breaker;
     this.#dials.add(dial);
     stats.connections++;
     let connection: UpstreamConnection | undefined;

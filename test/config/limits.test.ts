@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { http2Settings, type UpstreamLimits, upstreamLimits } from "../../src/config/limits.ts";
+import { breakerKeys } from "../../src/config/traffic.ts";
 import { checkSettings, defaultSettings } from "../../src/http2/settings.ts";
 
-const keys = Object.keys(upstreamLimits.shape) as (keyof UpstreamLimits)[];
+/** Those of HTTP/2; an upstream's circuit breaker has its own. */
+const keys = Object.keys(upstreamLimits.shape).filter((key) => !(key in breakerKeys)) as (keyof UpstreamLimits)[];
 
 /** What stands at the edges of something: of counts, of sizes, of durations. */
 const edges = [

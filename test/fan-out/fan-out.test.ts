@@ -107,6 +107,18 @@ describe("a unary fan-out", () => {
     expect(leg(0).events[0]?.match(/manifold-hops/g)).toHaveLength(1);
   });
 
+  it("tells each leg the time that is left when it begins", async () => {
+    const { call, leg } = await fanOutStage({ gather: { maxConcurrent: 2 } });
+    call([...grpcRequest, ["grpc-timeout", "5S"]], true);
+    await settle();
+    const timeouts = () => [0, 1].map((at) => /grpc-timeout=(\w+)/.exec(leg(at).events[0]!)?.[1]);
+    expect(timeouts()).toEqual(["5S", "5S"]);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    answer(leg(0), "soon");
+    await settle();
+    expect(/grpc-timeout=(\w+)/.exec(leg(2).events[0]!)?.[1]).toMatch(/^49\d\d\d\d\du$|^49\d\dm$/);
+  });
+
   it("has an entry for a leg that failed, for one without a reply and for one with two", async () => {
     const { call, leg, records } = await fanOutStage();
     const caller = call(grpcRequest, true);

@@ -292,7 +292,7 @@ describe("limits", () => {
     expect(upstream.stats.pending).toBe(0);
     const other = acquire(upstream);
     resolve(["10.0.0.9"]);
-    for (let tick = 0; tick < 10; tick++) await Promise.resolve();
+    for (let turns = 0; turns < 10; turns++) await Promise.resolve();
     expect(upstream.stats.pending).toBe(1); // in the endpoint's queue now
     transport.one().open();
     expect(other.endpoint).toBeDefined();

@@ -1,28 +1,21 @@
-/** The messages of gRPC's health service (grpc.health.v1): one string there, one number back. */
-import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+/** The messages of gRPC's health service (grpc.health.v1) as a client needs them. */
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  HealthCheckRequestSchema,
+  HealthCheckResponse_ServingStatus,
+  HealthCheckResponseSchema,
+} from "../../gen/grpc/health/v1/health_pb.ts";
 import { envelope } from "../../wire/envelope.ts";
 
-/** HealthCheckResponse.ServingStatus that means yes; every other means no. */
-const serving = 1;
-
-/** A HealthCheckRequest in its envelope: `service` is field 1. */
+/** A request in its envelope. */
 export function healthRequest(service: string): Uint8Array {
-  const writer = new BinaryWriter();
-  if (service !== "") writer.tag(1, WireType.LengthDelimited).string(service);
-  return envelope(0, writer.finish());
+  return envelope(0, toBinary(HealthCheckRequestSchema, create(HealthCheckRequestSchema, { service })));
 }
 
-/** Whether a HealthCheckResponse says that it serves: `status` is field 1. Undefined for bytes that are no such message. */
+/** Whether a response says that it serves. Undefined for bytes that are no such message. */
 export function readServing(bytes: Uint8Array): boolean | undefined {
   try {
-    const reader = new BinaryReader(bytes);
-    let status = 0;
-    while (reader.pos < reader.len) {
-      const [number, type] = reader.tag();
-      if (number === 1 && type === WireType.Varint) status = reader.int32();
-      else reader.skip(type, number);
-    }
-    return status === serving;
+    return fromBinary(HealthCheckResponseSchema, bytes).status === HealthCheckResponse_ServingStatus.SERVING;
   } catch {
     return undefined;
   }
