@@ -92,6 +92,13 @@ export class LocalCarrier implements Carrier {
     this.built.close();
   }
 
+  /** The same, where another process takes calls on the same ports. */
+  async leave(): Promise<void> {
+    this.built.health.leave();
+    await this.server.close();
+    this.built.close();
+  }
+
   closeNow(): void {
     this.#hurry();
     this.server.closeNow();

@@ -26,6 +26,8 @@ options:
                          that speak JSON
       --log-level LEVEL  debug, info, warn, error or silent (default info)
       --access-log FORM  auto, pretty, json or off (default auto: pretty on a terminal, else JSON lines)
+  -w, --workers NUMBER   processes that share the ports: a number, or "auto" for one per core (default: one, without
+                         a supervisor)
       --no-watch         don't reload when the file, or one that it names, changes; SIGHUP reloads always
       --no-access-log    the same as --access-log off
   -v, --version          print the version

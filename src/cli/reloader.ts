@@ -27,7 +27,7 @@ export interface ReloaderOptions {
 }
 
 /** Settings that are read once, when the command starts. */
-const fixed = ["log_level", "access_log"] as const;
+const fixed = ["log_level", "access_log", "workers"] as const;
 
 export class Reloader {
   readonly #options: ReloaderOptions;

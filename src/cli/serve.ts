@@ -1,12 +1,14 @@
 /** `manifold serve`: listens until a signal comes. */
+import cluster from "node:cluster";
+import { availableParallelism } from "node:os";
 import process from "node:process";
 import type { Parts } from "../config/build.ts";
 import type { ServeHttp } from "../plain-http.ts";
 import { Admin } from "./admin.ts";
 import type { ServeCommand } from "./args.ts";
 import { type Carrier, carryHere, type LocalCarrier } from "./carrier.ts";
-import { sourceOf } from "./configuration.ts";
-import { announceAddresses, createOutput, type Output } from "./output.ts";
+import { type Configuration, sourceOf } from "./configuration.ts";
+import { announceAddresses, createOutput, type Output, type OutputOptions } from "./output.ts";
 import { Reloader, type ReloaderOptions } from "./reloader.ts";
 import { type StopSignals, stopSignals } from "./signals.ts";
 import { watchFiles } from "./watch.ts";
@@ -18,18 +20,29 @@ import { watchFiles } from "./watch.ts";
  * @throws ConfigError, UsageError, or what `serve()` throws where an address can't be listened on
  */
 export async function runServe(command: ServeCommand): Promise<number> {
+  if (cluster.isWorker) return (await import("./workers/worker.ts")).runWorker(command);
   const source = sourceOf(command);
   const current = await source.load();
   if (current.warnings !== "") process.stderr.write(`${current.warnings}\n\n`);
-  const output = outputOf(command, current.config);
+  const count = workerCount(command.workers ?? current.config.workers);
+  const output = outputOf(command, current.config, { shared: count !== undefined });
   const stop = stopSignals();
-  const carrier = await start(current, output);
+  const carrier = count === undefined ? await start(current, output) : await startWorkers(count, current, output);
   const run: Run = { source, current, carrier, output, stop };
   const reloader = await keepUpToDate(run, command.watch);
   announceAddresses(carrier.addresses, output);
   const code = await serveUntilStopped(carrier, stop, output);
   reloader.end();
   return code;
+}
+
+/** Undefined where this process is to do it all itself. */
+function workerCount(given: number | "auto" | undefined): number | undefined {
+  return given === "auto" ? availableParallelism() : given;
+}
+
+async function startWorkers(count: number, configuration: Configuration, { log }: Output): Promise<Carrier> {
+  return (await import("./workers/supervisor.ts")).carryInWorkers({ count, configuration, log });
 }
 
 interface Run extends Omit<ReloaderOptions, "onFiles" | "admin"> {
@@ -51,6 +64,7 @@ async function keepUpToDate(run: Run, watching: boolean): Promise<{ end(): void 
     throw error;
   }
   if (source.file !== undefined) process.on("SIGHUP", () => void reloader.reload("SIGHUP"));
+  if (carrier.restart !== undefined) process.on("SIGUSR2", () => void restart(carrier.restart!, output));
   void stop.first.then(() => {
     watch?.stop();
     reloader.stop();
@@ -58,9 +72,24 @@ async function keepUpToDate(run: Run, watching: boolean): Promise<{ end(): void 
   return { end: () => admin.close() };
 }
 
+async function restart(replace: () => Promise<void>, { announce, log }: Output): Promise<void> {
+  announce("SIGUSR2: replacing workers", { signal: "SIGUSR2" });
+  try {
+    await replace();
+    announce("workers replaced");
+  } catch (error) {
+    log.error({ error: (error as Error).message }, "workers not replaced");
+  }
+}
+
 /** The command line's word counts, then the file's. */
-export function outputOf(command: ServeCommand, config: Parts["config"]): Output {
+export function outputOf(
+  command: ServeCommand,
+  config: Parts["config"],
+  { shared = false }: Pick<OutputOptions, "shared"> = {},
+): Output {
   return createOutput({
+    shared,
     accessLog: command.accessLog ?? config.access_log ?? "auto",
     level: command.logLevel ?? config.log_level ?? "info",
   });

@@ -15,6 +15,9 @@ const path = z.string().min(1);
 export const protocols = ["grpc", "grpc_web", "connect"] as const satisfies readonly Protocol[];
 export const codecs = ["proto", "json"] as const;
 
+/** Processes of one command, at most. */
+export const maxWorkers = 256;
+
 const listenerTls = z
   .strictObject({
     cert: path.describe("PEM file: the certificate, and those between it and its root."),
@@ -321,6 +324,10 @@ export const config = z
       .describe(
         "Answers grpc.health.v1 for Manifold itself; it wins over the routes. Default false: such calls go where others go.",
       ),
+    workers: z
+      .union([z.literal("auto"), z.int().min(1).max(maxWorkers)], { error: scalar.expected("auto, or a number") })
+      .optional()
+      .describe("Processes that share the ports: a number, or auto for one per core. Default: this one process alone."),
     drain_delay: scalar.duration
       .optional()
       .describe(

@@ -13,6 +13,7 @@ describe("parseCommand()", () => {
     logLevel: undefined,
     accessLog: undefined,
     watch: true,
+    workers: undefined,
   };
 
   it.each([
@@ -37,6 +38,8 @@ describe("parseCommand()", () => {
       { ...nothing, name: "serve", config: "a.yaml", cors: ["https://a.example", "null"] },
     ],
     ["demo --cors *", { ...nothing, name: "demo", cors: ["*"] }],
+    ["--to http://a -w 2", { ...nothing, name: "serve", to: ["http://a"], workers: 2 }],
+    ["-c a.yaml --workers auto", { ...nothing, name: "serve", config: "a.yaml", workers: "auto" }],
     ["-c a.yaml --no-watch", { ...nothing, name: "serve", config: "a.yaml", watch: false }],
     ["--no-access-log --log-level debug", { ...nothing, name: "serve", accessLog: "off", logLevel: "debug" }],
     ["demo --access-log pretty", { ...nothing, name: "demo", accessLog: "pretty" }],

@@ -6,7 +6,7 @@ import { call, envelope, requestFields } from "../support/grpc.ts";
 import type { FieldPair } from "../support/hpack.ts";
 import type { PeerStream } from "../support/peer-stream.ts";
 import { sleep, until } from "../support/until.ts";
-import { reply } from "../support/upstream.ts";
+import { okHeaders, reply } from "../support/upstream.ts";
 import { allowance, deadUrl, entriesOf, type Nodes, replyOf, say, startNodes, streamedEntries } from "./nodes.ts";
 import { type Stage, setStage } from "./stage.ts";
 import { check, onRuntime } from "./suite.ts";
@@ -20,10 +20,6 @@ const messageLimit = 4 << 20;
 const gibibyte = 2 ** 30;
 /** Of the nodes' streams. */
 const window = 65_535;
-const okHeaders: readonly FieldPair[] = [
-  [":status", "200"],
-  ["content-type", "application/grpc"],
-];
 
 /** 1 GiB of zeros in 1 MB: members of 16 MiB, one after the other, are one stream of gzip. */
 function gzipBomb(): Buffer {

@@ -1,10 +1,18 @@
 /** Nodes: hand-made upstreams that a fan-out goes to, and what its caller reads of their replies. */
 import { create, toBinary } from "@bufbuild/protobuf";
 import { read, wrapped } from "../layout/messages.ts";
-import { type CallResult, envelope } from "../support/grpc.ts";
+import { type CallResult, envelope, openEnvelopes } from "../support/grpc.ts";
 import type { FieldPair } from "../support/hpack.ts";
 import type { PeerStream } from "../support/peer-stream.ts";
-import { reply, startUpstream, type Upstream, type UpstreamOptions } from "../support/upstream.ts";
+import { sleep } from "../support/until.ts";
+import {
+  okHeaders,
+  okTrailers,
+  reply,
+  startUpstream,
+  type Upstream,
+  type UpstreamOptions,
+} from "../support/upstream.ts";
 
 /** A port on which nobody listens: the first of all (tcpmux). */
 export const deadUrl = "http://127.0.0.1:1";
@@ -50,6 +58,51 @@ export function replyOf(value: string): Buffer {
 /** Answers a call with one message, once its request has come. */
 export function say(value: string, trailers: readonly FieldPair[] = []): (stream: PeerStream) => void {
   return reply({ body: envelope(replyOf(value)), trailers: [["grpc-status", "0"], ...trailers] });
+}
+
+/** Of the methods that `answerAsTold` has, whatever their service. */
+export const kinds = {
+  unary: ["*/Unary"],
+  client_streaming: ["*/Collect"],
+  server_streaming: ["*/Count"],
+  bidi_streaming: ["*/Chat"],
+};
+
+/**
+ * Answers by the method: Unary the request, Collect how many there were, Count three messages, Chat each request. The header
+ * x-do tells single nodes to do otherwise: "0:silent,1:fail 5 gone,2:after 50" (milliseconds).
+ */
+export async function answerAsTold(stream: PeerStream, node: number): Promise<void> {
+  const told =
+    stream
+      .field("x-do")
+      ?.split(",")
+      .find((each) => each.startsWith(`${node}:`)) ?? "";
+  const [what, value = "", ...more] = told.slice(2).split(" ");
+  if (what === "silent") return;
+  if (what === "fail") {
+    const status: FieldPair[] = [
+      ["grpc-status", value],
+      ["grpc-message", more.join(" ")],
+    ];
+    return stream.sendHeaders([...okHeaders, ...status], { end: true });
+  }
+  if (what === "after") await sleep(Number(value));
+  const method = stream.field(":path")!.split("/")[2];
+  let answered = 0;
+  stream.sendHeaders([...okHeaders, ["x-node", `${node}`]]);
+  stream.onMore = () => {
+    const messages = openEnvelopes(Buffer.concat(stream.chunks)) ?? [];
+    const send = (text: string) => stream.sendData(envelope(replyOf(`${text} of ${node}`)));
+    if (method === "Chat") for (; answered < messages.length; answered++) send(messages[answered]!.bytes.toString());
+    if (!stream.ended) return;
+    stream.onMore = undefined;
+    if (method === "Unary") send(messages[0]!.bytes.toString());
+    else if (method === "Collect") send(`${messages.length}`);
+    else if (method === "Count") for (const number of ["1", "2", "3"]) send(number);
+    stream.sendTrailers([...okTrailers, ["x-node-end", `${node}`]]);
+  };
+  stream.onMore();
 }
 
 /** An entry of a wrapped reply: "node-0=value", or "node-1!14 message". */

@@ -39,7 +39,7 @@ export interface UpstreamOptions extends Partial<Omit<H2PeerOptions, "role" | "o
 
 export const canaryPath = "/manifold.test.Canary/Ping";
 
-const okHeaders: readonly FieldPair[] = [
+export const okHeaders: readonly FieldPair[] = [
   [":status", "200"],
   ["content-type", "application/grpc"],
 ];
