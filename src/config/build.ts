@@ -228,7 +228,7 @@ function upstreamTls(tls: NonNullable<UpstreamConfig["tls"]>, pem: Parts["pem"])
   return given({ ca: text(tls.ca), cert: text(tls.cert), key: text(tls.key), serverName: tls.server_name });
 }
 
-function listenerOptions(listener: Listener, pem: Parts["pem"], keySets: KeySets): ListenerOptions {
+function listenerOptions(listener: Listener, pem: Parts["pem"], keySets: KeySets | undefined): ListenerOptions {
   const { address, tls, cors, limits } = listener;
   return {
     ...admissionOptions(listener, keySets),
