@@ -59,7 +59,7 @@ onRuntime("time on bridges", () => {
           calls.find(({ path }) => path.split("?", 1)[0] === pathTo(protocol, method)),
         );
         await until(`the upstream's call of ${way} to be over`, () => seen.over);
-        expect(remainingMs(seen), way).toBeGreaterThan(timeoutMs / 4);
+        expect(remainingMs(seen), way).toBeGreaterThan(0);
         expect(remainingMs(seen), way).toBeLessThanOrEqual(timeoutMs);
         tookMs.push(endedAt - startedAt);
         resetMs.push(seen.overAt - endedAt);
@@ -83,10 +83,10 @@ onRuntime("time on bridges", () => {
         ways.map(async ({ protocol, caller }) => {
           const outcome = await callAs(caller, bridges.stage, { path: pathTo(protocol, methodOf(caller)), timeoutMs });
           const way = `${caller.name} to ${protocol}`;
-          // a unary reply that passes as it is has no place left for a status: it is cut
-          const isCut = isVerbatim(caller, protocol) && methodOf(caller) === "Unary" && protocol === "connect";
-          expect([way, outcome.status]).toEqual([way, isCut ? undefined : deadlineExceeded]);
-          expect([way, outcome.broken === undefined]).toEqual([way, !isCut]);
+          // a unary reply that has begun, and passes as it is, has no place left for a status: it is cut
+          const mayBeCut = isVerbatim(caller, protocol) && protocol === "connect" && methodOf(caller) === "Unary";
+          if (mayBeCut && outcome.status === undefined) expect([way, outcome.broken]).not.toEqual([way, undefined]);
+          else expect([way, outcome.status, outcome.broken]).toEqual([way, deadlineExceeded, undefined]);
         }),
       );
       const calls = upstreamProtocols.flatMap((protocol) => bridges.upstreams[protocol].calls);
