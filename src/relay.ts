@@ -15,6 +15,7 @@ import type { Rewrite } from "./route/director.ts";
 import type { Endpoint } from "./upstream/endpoint.ts";
 import type { CallTarget } from "./upstream/upstream.ts";
 import type { CallWaiter, CancelWait, Reached, StreamOpener } from "./upstream/waiter.ts";
+import { LimitError } from "./wire/limit-error.ts";
 import { decodeMessage } from "./wire/message.ts";
 import { parseStatus } from "./wire/status.ts";
 
@@ -110,7 +111,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     const fields = statusFields(error, answered ? undefined : (this.#bridge?.contentType ?? this.#call.contentType));
     if (this.#bridge === undefined) this.downstream.sendHeaders(fields, true);
     else this.#bridge.refuse(fields, answered);
-    this.#finish(error.code, error.rawMessage, detailOf(error.cause));
+    this.#finish(error.code, error.rawMessage, error.cause);
   }
 
   // --- the caller's side
@@ -276,7 +277,8 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.deadline = Number.POSITIVE_INFINITY;
   }
 
-  #finish(status: number, message: string | undefined, detail?: string): void {
+  /** @param cause for the log: an Error, or a text */
+  #finish(status: number, message: string | undefined, cause?: unknown): void {
     this.#over = true;
     this.#body.forget();
     this.#bridge?.stop();
@@ -291,7 +293,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
       ...(message === undefined ? {} : { message }),
       ...this.#meant(),
       ...this.#reached(),
-      ...(detail === undefined ? {} : { detail }),
+      ...whyOf(cause),
       requestBytes: this.#body.bytes,
       responseBytes: this.responseBytes,
       durationMs: performance.now() - this.#call.startedAt,
@@ -300,7 +302,8 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
 }
 
 /** For the log: the caller never gets it. */
-function detailOf(cause: unknown): string | undefined {
-  if (cause === undefined) return undefined;
-  return cause instanceof Error ? cause.message : String(cause);
+function whyOf(cause: unknown): Pick<CallRecord, "detail" | "limit"> {
+  if (cause === undefined) return {};
+  if (cause instanceof LimitError) return { detail: cause.message, limit: cause.limit };
+  return { detail: cause instanceof Error ? cause.message : String(cause) };
 }

@@ -2,6 +2,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Admit, Call } from "../call.ts";
 import { turn } from "../http2/turn.ts";
+import { LimitError } from "../wire/limit-error.ts";
 
 export interface RateLimitOptions {
   /** Calls per second, fractions allowed. */
@@ -40,7 +41,8 @@ export function rateLimit(options: RateLimitOptions): Admit {
     const key = keyOf(call);
     const waitMs = buckets.take(key, turn.now);
     if (waitMs === 0) return undefined;
-    const cause = `${name} by ${describe(by)}: ${key === "" ? "no" : JSON.stringify(key)} must wait ${Math.ceil(waitMs)} ms, refused ${buckets.refused} so far`;
+    const why = `${name} by ${describe(by)}: ${key === "" ? "no" : JSON.stringify(key)} must wait ${Math.ceil(waitMs)} ms, refused ${buckets.refused} so far`;
+    const cause = new LimitError("rate_limit", why);
     throw new ConnectError("rate limit exceeded", Code.ResourceExhausted, whenAgain(call, waitMs), undefined, cause);
   };
 }
