@@ -2,7 +2,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
 import { Bridge, type BridgeContext, passesVerbatim } from "./bridge.ts";
-import { type InboundCall, LimitReached } from "./call.ts";
+import type { InboundCall } from "./call.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
 import { checkRewrite, type ForwardOptions, forwardFields } from "./forward.ts";
 import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
@@ -15,6 +15,7 @@ import type { Rewrite } from "./route/director.ts";
 import type { Endpoint } from "./upstream/endpoint.ts";
 import type { CallTarget } from "./upstream/upstream.ts";
 import type { CallWaiter, CancelWait, Reached, StreamOpener } from "./upstream/waiter.ts";
+import { LimitError } from "./wire/limit-error.ts";
 import { decodeMessage } from "./wire/message.ts";
 import { parseStatus } from "./wire/status.ts";
 
@@ -276,6 +277,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.deadline = Number.POSITIVE_INFINITY;
   }
 
+  /** @param cause for the log: an Error, or a text */
   #finish(status: number, message: string | undefined, cause?: unknown): void {
     this.#over = true;
     this.#body.forget();
@@ -291,7 +293,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
       ...(message === undefined ? {} : { message }),
       ...this.#meant(),
       ...this.#reached(),
-      ...reasonOf(cause),
+      ...whyOf(cause),
       requestBytes: this.#body.bytes,
       responseBytes: this.responseBytes,
       durationMs: performance.now() - this.#call.startedAt,
@@ -299,9 +301,9 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   }
 }
 
-/** For the log and for metrics: the caller never gets it. */
-function reasonOf(cause: unknown): Pick<CallRecord, "detail" | "limit"> {
+/** For the log: the caller never gets it. */
+function whyOf(cause: unknown): Pick<CallRecord, "detail" | "limit"> {
   if (cause === undefined) return {};
-  if (!(cause instanceof Error)) return { detail: String(cause) };
-  return { detail: cause.message, ...(cause instanceof LimitReached ? { limit: cause.limit } : {}) };
+  if (cause instanceof LimitError) return { detail: cause.message, limit: cause.limit };
+  return { detail: cause instanceof Error ? cause.message : String(cause) };
 }

@@ -1,5 +1,6 @@
 /** Circuit breaker: how much of an upstream may be in use at once, and how much is. */
 import type { ConnectError } from "@connectrpc/connect";
+import { LimitError } from "../wire/limit-error.ts";
 import { unavailable } from "./waiter.ts";
 
 /** Limits of a whole upstream, over all of its endpoints. */
@@ -96,7 +97,7 @@ export class Breaker {
   /** The answer to a call that a limit turns away. Its cause, for the log, names the limit. */
   reject(limit: "pending" | "requests"): ConnectError {
     this.stats.rejected[limit]++;
-    return unavailable(reasons[limit], new Error(this.describe(limit)));
+    return unavailable(reasons[limit], new LimitError(limit, this.describe(limit)));
   }
 
   /** "limit requests of upstream "users" is reached: 1024" */

@@ -2,6 +2,7 @@
 import type { ConnectError } from "@connectrpc/connect";
 import type { Call, Protocol } from "../call.ts";
 import type { Schema } from "../schema/schema.ts";
+import { LimitError } from "../wire/limit-error.ts";
 import { roundRobin } from "./balance.ts";
 import { Breaker, type UpstreamStats } from "./breaker.ts";
 import { HealthChecks } from "./check/checks.ts";
@@ -259,7 +260,7 @@ class EndpointGroup implements Upstream, EndpointOwner {
     } else if (!this.breaker.mayWait) {
       turnAway(pending, this.breaker.reject("pending"));
     } else if (!endpoint.enqueue(pending)) {
-      const cause = new Error(`${endpoint.pendingCount} calls wait for ${endpoint.address}`);
+      const cause = new LimitError("max_pending", `${endpoint.pendingCount} calls wait for ${endpoint.address}`);
       refuse(pending, "too many calls waiting", cause);
     }
   }
