@@ -167,14 +167,19 @@ onRuntime("fan-outs in every protocol", () => {
     }
   });
 
-  check("JSON as a browser or curl sends it", async () => {
+  check("JSON as a browser or curl sends it, by POST and by GET", async () => {
     const response = await fetch(`http://127.0.0.1:${manifold.port}/test.Demo/Greet`, {
       method: "POST",
       headers: { "content-type": "application/json", "x-to": "mixed" },
       body: JSON.stringify({ name: "Ada" }),
     });
     expect(response.status).toBe(200);
-    expect(await response.json()).toEqual({
+    const query = new URLSearchParams({ connect: "v1", encoding: "json", message: '{"name": "Ada"}' });
+    const got = await fetch(`http://127.0.0.1:${manifold.port}/test.Demo/Greet?${query}`, {
+      headers: { "x-to": "mixed" },
+    });
+    const replies = [await response.json(), await got.json()];
+    const expected = {
       legs: [
         ...["one", "two"].map((endpoint) => ({
           info: { backend: endpoint, elapsed: expect.stringMatching(/^[\d.]+s$/) },
@@ -188,7 +193,8 @@ onRuntime("fan-outs in every protocol", () => {
           },
         },
       ],
-    });
+    };
+    expect(replies).toEqual([expected, expected]);
   });
 });
 
