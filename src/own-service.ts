@@ -1,6 +1,6 @@
 /** Own service: a request for a service of this process, beside the proxy. Admitted as any other call, and recorded like it. */
 import { Code } from "@connectrpc/connect";
-import type { UniversalHandlerFn } from "@connectrpc/connect/protocol";
+import type { UniversalHandler, UniversalHandlerFn } from "@connectrpc/connect/protocol";
 import { Hold } from "./admit/hold.ts";
 import { type Admit, HttpRefusal, InboundCall, type Origin } from "./call.ts";
 import type { HttpStream, StreamListener } from "./http2/api.ts";
@@ -22,11 +22,16 @@ export interface OwnContext {
   readonly admit: Admit | undefined;
   /** Answers with what a gate has thrown. */
   refuse(call: InboundCall, relay: Relay, error: unknown): void;
+  /** Told of what is no call. */
+  noteHttpRefusal(refusal: HttpRefusal, origin: Origin, fields: readonly Field[]): void;
 }
 
+/** Whoever asks whether we are alive has no token: load balancers and kubelets send none. */
+const healthPath = "/grpc.health.v1.Health/";
+
 /** Hands a request to the service's handler, once it is admitted. */
-export function serveOwn(handler: UniversalHandlerFn, request: OwnRequest, context: OwnContext): StreamListener {
-  if (context.admit === undefined) return hand(handler, request, context);
+export function serveOwn(handler: UniversalHandler, request: OwnRequest, context: OwnContext): StreamListener {
+  if (context.admit === undefined || handler.requestPath.startsWith(healthPath)) return hand(handler, request, context);
   return guard(handler, request, { ...context, admit: context.admit });
 }
 
@@ -45,6 +50,7 @@ function guard(
   } catch (error) {
     if (!(error instanceof HttpRefusal)) throw error;
     answerHttp(stream, error, valueOf(fields, ":method") === "HEAD");
+    context.noteHttpRefusal(error, origin, fields);
     return discardRest(stream);
   }
   const refuse = (error: unknown): StreamListener => {
@@ -83,7 +89,7 @@ function hand(
   return serveLocal(handler, { stream, fields, origin, httpVersion, onEnd, ...more });
 }
 
-/** A call to a service of our own is a line of the log like any other; a status that stands inside a body isn't looked for. */
+/** A call to a service of our own is a line of the log like any other. */
 function recorder(
   { fields, origin, identity }: Omit<OwnRequest, "stream"> & Pick<LocalRequest, "identity">,
   { onCall }: RelayContext,

@@ -119,16 +119,21 @@ export function createProxy(options: ProxyOptions): Proxy {
     };
   }
 
+  const refuseCall = (call: InboundCall, relay: Relay, error: unknown) => refuseWith(call, relay)(error);
+  const noteHttpRefusal = (refusal: HttpRefusal, origin: Origin, fields: readonly Field[]) =>
+    noteRefusal?.(refusalRecord(origin, refusal, fields));
+
   const proxy: Acceptor = {
     accept({ stream, fields, origin }) {
       const own = local?.match(valueOf(fields, ":path") ?? "");
       if (own !== undefined) {
-        const refuse = (call: InboundCall, relay: Relay, error: unknown) => refuseWith(call, relay)(error);
-        return serveOwn(
-          own,
-          { stream, fields, origin },
-          { relay: context, admit: inTurn(origin.admit, admitAll), refuse },
-        );
+        const ownContext = {
+          relay: context,
+          admit: inTurn(origin.admit, admitAll),
+          refuse: refuseCall,
+          noteHttpRefusal,
+        };
+        return serveOwn(own, { stream, fields, origin }, ownContext);
       }
       let call: InboundCall;
       try {
@@ -139,7 +144,7 @@ export function createProxy(options: ProxyOptions): Proxy {
         const answer = serveHttp && askForAnswer(serveHttp, request, log);
         if (answer === undefined) {
           answerHttp(stream, error, request.method === "HEAD");
-          noteRefusal?.(refusalRecord(origin, error, fields));
+          noteHttpRefusal(error, origin, fields);
         } else sendAnswer(stream, request.method, answer);
         return discardRest(stream);
       }

@@ -2,7 +2,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
 import { Bridge, type BridgeContext, passesVerbatim } from "./bridge.ts";
-import type { InboundCall } from "./call.ts";
+import { type InboundCall, LimitReached } from "./call.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
 import { checkRewrite, type ForwardOptions, forwardFields } from "./forward.ts";
 import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
@@ -110,7 +110,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     const fields = statusFields(error, answered ? undefined : (this.#bridge?.contentType ?? this.#call.contentType));
     if (this.#bridge === undefined) this.downstream.sendHeaders(fields, true);
     else this.#bridge.refuse(fields, answered);
-    this.#finish(error.code, error.rawMessage, detailOf(error.cause));
+    this.#finish(error.code, error.rawMessage, error.cause);
   }
 
   // --- the caller's side
@@ -276,7 +276,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.deadline = Number.POSITIVE_INFINITY;
   }
 
-  #finish(status: number, message: string | undefined, detail?: string): void {
+  #finish(status: number, message: string | undefined, cause?: unknown): void {
     this.#over = true;
     this.#body.forget();
     this.#bridge?.stop();
@@ -291,7 +291,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
       ...(message === undefined ? {} : { message }),
       ...this.#meant(),
       ...this.#reached(),
-      ...(detail === undefined ? {} : { detail }),
+      ...reasonOf(cause),
       requestBytes: this.#body.bytes,
       responseBytes: this.responseBytes,
       durationMs: performance.now() - this.#call.startedAt,
@@ -299,8 +299,9 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   }
 }
 
-/** For the log: the caller never gets it. */
-function detailOf(cause: unknown): string | undefined {
-  if (cause === undefined) return undefined;
-  return cause instanceof Error ? cause.message : String(cause);
+/** For the log and for metrics: the caller never gets it. */
+function reasonOf(cause: unknown): Pick<CallRecord, "detail" | "limit"> {
+  if (cause === undefined) return {};
+  if (!(cause instanceof Error)) return { detail: String(cause) };
+  return { detail: cause.message, ...(cause instanceof LimitReached ? { limit: cause.limit } : {}) };
 }

@@ -1,6 +1,6 @@
 /** Rate limit: so many calls per caller and second, with some at one go. */
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { Admit, Call } from "../call.ts";
+import { type Admit, type Call, LimitReached } from "../call.ts";
 import { turn } from "../http2/turn.ts";
 
 export interface RateLimitOptions {
@@ -40,7 +40,8 @@ export function rateLimit(options: RateLimitOptions): Admit {
     const key = keyOf(call);
     const waitMs = buckets.take(key, turn.now);
     if (waitMs === 0) return undefined;
-    const cause = `${name} by ${describe(by)}: ${key === "" ? "no" : JSON.stringify(key)} must wait ${Math.ceil(waitMs)} ms, refused ${buckets.refused} so far`;
+    const why = `${name} by ${describe(by)}: ${key === "" ? "no" : JSON.stringify(key)} must wait ${Math.ceil(waitMs)} ms, refused ${buckets.refused} so far`;
+    const cause = new LimitReached("rate_limit", why);
     throw new ConnectError("rate limit exceeded", Code.ResourceExhausted, whenAgain(call, waitMs), undefined, cause);
   };
 }

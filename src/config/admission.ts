@@ -96,7 +96,7 @@ export function isKeySetUrl(jwks: string): boolean {
 }
 
 /** The options that the keys make. Certificates are looked at first: it costs least. */
-export function admissionOptions(config: AdmissionConfig, keySets: KeySets): AdmissionOptions {
+export function admissionOptions(config: AdmissionConfig, keySets: KeySets = new Map()): AdmissionOptions {
   const limits = [config.rate_limit ?? []].flat();
   const authorize: Authorize[] = [];
   if (config.certificate !== undefined) {

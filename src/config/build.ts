@@ -28,7 +28,7 @@ import { localRoutes, servicesOf } from "./local.ts";
 import { RetiredUpstreams } from "./retired.ts";
 import { routeNames } from "./route-name.ts";
 import type { Config, Listener, RetryConfig, RouteConfig, UpstreamConfig } from "./schema.ts";
-import { breakerLimits, endpointTraffic, trafficOptions } from "./traffic.ts";
+import { breakerLimits, endpointTraffic, messageLimits, trafficOptions } from "./traffic.ts";
 
 /** A configuration, and what is in the files that it names, by their paths in it. */
 export interface Parts {
@@ -201,6 +201,7 @@ function upstreamOptions(
     endpoints: endpointsOf(config, { folder, upstream: name, optionsOf: endpointOptions }),
     http2: http2Settings(config.limits),
     limits: breakerLimits(config.limits),
+    ...messageLimits(config.limits),
     ...trafficOptions(config),
     ...given({
       dns: config.dns,
@@ -227,7 +228,7 @@ function upstreamTls(tls: NonNullable<UpstreamConfig["tls"]>, pem: Parts["pem"])
   return given({ ca: text(tls.ca), cert: text(tls.cert), key: text(tls.key), serverName: tls.server_name });
 }
 
-function listenerOptions(listener: Listener, pem: Parts["pem"], keySets: KeySets): ListenerOptions {
+function listenerOptions(listener: Listener, pem: Parts["pem"], keySets: KeySets | undefined): ListenerOptions {
   const { address, tls, cors, limits } = listener;
   return {
     ...admissionOptions(listener, keySets),

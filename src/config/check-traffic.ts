@@ -29,9 +29,9 @@ function healthProblems(source: Source, { path, value }: Part<UpstreamConfig>): 
 }
 
 function subsetProblems(source: Source, { path, value }: Part<UpstreamConfig>): Problem[] {
-  const { subset, endpoints } = value;
-  if (subset === undefined) return [];
-  const labels = listedEndpoints({ endpoints }).flatMap((one) =>
+  const { subset } = value;
+  if (subset === undefined || !Array.isArray(value.endpoints)) return []; // else nobody knows the labels yet
+  const labels = listedEndpoints(value).flatMap((one) =>
     typeof one === "string" ? [] : Object.keys(one.labels ?? {}),
   );
   if (labels.includes(subset.label)) return [];

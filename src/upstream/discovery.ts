@@ -44,15 +44,26 @@ export function createLookups({ servers }: DnsOptions = {}): { lookup: Lookup; l
  * good. Where they disagree the system counts: the name may stand in the hosts file.
  */
 export const lookupAddresses: Lookup = async (host) => {
-  const [system, dns] = await Promise.allSettled([lookupSystem(host), ask(host, undefined)]);
-  if (dns.status === "rejected") {
-    if (system.status === "rejected") throw system.reason;
-    return system.value;
+  const asked = ask(host, undefined).catch(() => undefined);
+  const system = await lookupSystem(host).catch((error: Error) => error);
+  const dns = await Promise.race([asked, pause(graceMs)]);
+  if (dns === undefined) {
+    if (system instanceof Error) throw system;
+    return system;
   }
-  if (system.status === "rejected") return dns.value;
-  const agree = dns.value.addresses.some((address) => system.value.includes(address));
-  return agree ? dns.value : { addresses: system.value, ttlMs: dns.value.ttlMs };
+  if (system instanceof Error) return dns;
+  const agree = dns.addresses.some((address) => system.includes(address));
+  return agree ? dns : { addresses: system, ttlMs: dns.ttlMs };
 };
+
+/** Milliseconds that DNS has beyond the system's answer: a name of the hosts file must not wait for a server that isn't there. */
+const graceMs = 250;
+
+function pause(ms: number): Promise<undefined> {
+  return new Promise((resolve) => {
+    setTimeout(() => resolve(undefined), ms).unref();
+  });
+}
 
 function lookupSystem(host: string): Promise<readonly string[]> {
   return new Promise((resolve, reject) => {

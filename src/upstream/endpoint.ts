@@ -3,6 +3,7 @@
 import { Backoff } from "./backoff.ts";
 import type { UpstreamConnection } from "./connection.ts";
 import type { EndpointParts, EndpointStats } from "./endpoint-parts.ts";
+import { LimitedConnection } from "./limited-connection.ts";
 import type { Outcome } from "./outlier.ts";
 import { Standing } from "./standing.ts";
 import { hostPort } from "./target.ts";
@@ -161,8 +162,9 @@ export class Endpoint {
     for (let at = 0; at < open.length; at++) {
       const connection = open[at]!;
       if (connection.room <= 0) continue;
-      if (connection.resetsSent < this.#maxResets || this.#mayStillUse(connection)) return connection;
-      at--; // it has just been taken out
+      if (connection.resetsSent + connection.streamCount < this.#maxResets) return connection;
+      if (this.#mayStillUse(connection)) return connection;
+      if (open[at] !== connection) at--; // it has just been taken out
     }
     return undefined;
   }
@@ -225,15 +227,24 @@ export class Endpoint {
   /**
    * A peer counts the resets of a connection and ends it at its limit (nghttp2: 1,000, then 33/s; CVE-2023-44487). All callers
    * share that connection, so one who cancels much would end the calls of the others. At half of that limit we connect anew
-   * and move over; if no new connection comes in time, the calls wait for it.
+   * and move over; if no new connection comes in time, the calls wait for it. Streams that are open count as well, for each may be
+   * cancelled yet, also behind the move: a connection carries no more of them than it could still reset.
    */
   #mayStillUse(connection: UpstreamConnection): boolean {
-    if (connection.resetsSent < this.#maxResets * 1.5) {
+    const atMost = connection.resetsSent + connection.streamCount < this.#maxResets * 2;
+    if (!this.#isWorn(connection)) return atMost;
+    if (atMost && connection.resetsSent < this.#maxResets * 1.5) {
       if (this.#dials.size === 0 && !this.#backoff.active && this.#mayConnect()) this.#dial();
       return true;
     }
     this.#retire(connection);
     return false;
+  }
+
+  /** It has sent so many resets, or so many with those that may come, that another should take its place. */
+  #isWorn({ resetsSent, streamCount }: UpstreamConnection): boolean {
+    const limit = this.#maxResets;
+    return resetsSent >= limit || (resetsSent * 2 >= limit && resetsSent + streamCount >= limit * 1.5);
   }
 
   #retire(connection: UpstreamConnection): void {
@@ -269,9 +280,10 @@ export class Endpoint {
     let connection: UpstreamConnection | undefined;
     const listener: DialListener = {
       onOpen: (opened) => {
-        connection = opened;
+        const { messages } = this.#parts;
+        connection = messages === undefined ? opened : new LimitedConnection(opened, messages);
         this.#dials.delete(dial);
-        this.#opened(opened);
+        this.#opened(connection);
       },
       onFailed: (error) => {
         this.#dials.delete(dial);
@@ -292,8 +304,8 @@ export class Endpoint {
     if (this.#backoff.failures > 0) this.#parts.log?.info(this.#labels, "endpoint is back");
     else this.#parts.log?.debug({ ...this.#labels, room: connection.room }, "connected");
     this.#backoff.reset();
-    this.#roomOfNew = Math.max(connection.room, 1);
-    for (const old of this.#open.filter((one) => one.resetsSent >= this.#maxResets)) this.#retire(old);
+    this.#roomOfNew = Math.max(Math.min(connection.room, this.#maxResets * 2), 1);
+    for (const old of this.#open.filter((one) => this.#isWorn(one))) this.#retire(old);
     this.#open.push(connection);
     this.#setFailing(false);
     this.#serve();

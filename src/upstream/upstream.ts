@@ -121,7 +121,7 @@ class EndpointGroup implements Upstream, EndpointOwner {
     this.#set = new EndpointSet({
       upstream: options.name,
       targets: checked.targets,
-      create: endpointFactory(checked, { dial: parts.dial, owner: this, breaker: this.breaker }),
+      create: endpointFactory(checked, parts.dial, this),
       discovery: typeof options.endpoints === "function" ? options.endpoints : undefined,
       lookup: parts.lookup,
       lookupService: parts.lookupService,

@@ -61,6 +61,7 @@ describe("createAdmission()", () => {
     expect([from("ada"), from("ada"), from("ada"), from("bob")]).toEqual([0, 0, 8, 0]);
     expect(from("eve")).toBe(8); // the peer's four are used up
     expect(asked.length).toBe(4);
+    expect(proxy.records.map(({ limit }) => limit)).toEqual(["rate_limit", "rate_limit"]);
     expect(proxy.records.map(({ detail }) => detail)).toEqual([
       expect.stringMatching(/^rate limit by identity: "ada" must wait \d+ ms, refused 1 so far$/),
       expect.stringMatching(/^rate limit by peer: "192\.0\.2\.1" must wait/),

@@ -16,10 +16,10 @@ import { callMany, envelope } from "../support/grpc.ts";
 import type { H2Peer } from "../support/h2-peer.ts";
 import { chunk, type Http1Call } from "../support/http1-call.ts";
 import type { PeerStream } from "../support/peer-stream.ts";
-import type { UpstreamCall } from "../support/protocol-upstreams.ts";
 import { type Pusher, pushSocket, pushStream, socketCapacity, untilBlocked } from "../support/push.ts";
 import { until } from "../support/until.ts";
 import { canaryPath } from "../support/upstream.ts";
+import type { UpstreamCall } from "../support/upstream-calls.ts";
 import { type Bridges, methodOf, pathTo, setBridges, upstreamProtocols } from "./bridges.ts";
 import { check, onRuntime, runtime } from "./suite.ts";
 

@@ -13,8 +13,8 @@ import { envelope } from "../support/grpc.ts";
 import type { H2Peer } from "../support/h2-peer.ts";
 import type { FieldPair } from "../support/hpack.ts";
 import { watchLag } from "../support/lag.ts";
-import type { UpstreamCall } from "../support/protocol-upstreams.ts";
 import { sleep, until } from "../support/until.ts";
+import type { UpstreamCall } from "../support/upstream-calls.ts";
 import { type Bridges, isVerbatim, methodOf, pathTo, setBridges, upstreamProtocols } from "./bridges.ts";
 import { check, onRuntime } from "./suite.ts";
 

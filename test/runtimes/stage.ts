@@ -105,8 +105,12 @@ export async function setStage(endpoints: readonly string[], more: StageOptions 
 }
 
 /** All but the canary's, which has been called before. */
-function endpointCount({ canary, ...upstreams }: Record<string, { endpoints: readonly unknown[] }>): number {
-  return Object.values(upstreams).reduce((sum, { endpoints }) => sum + endpoints.length, 0);
+function endpointCount({ canary, ...upstreams }: Record<string, { endpoints: readonly unknown[] | object }>): number {
+  // how many there are where a file or Kubernetes tells isn't known here
+  return Object.values(upstreams).reduce(
+    (sum, { endpoints }) => sum + (Array.isArray(endpoints) ? endpoints.length : 1),
+    0,
+  );
 }
 
 async function warmUp(connect: Stage["connect"]): Promise<void> {

@@ -71,6 +71,22 @@ async function answered(stream: PeerStream): Promise<string | undefined> {
 }
 
 describe("server.update()", () => {
+  it("asks what is new of calls on connections that are open, too", async () => {
+    const server = await start("127.0.0.1:0");
+    const peer = await dial(server.addresses[0]!.port);
+    const before = await openCall(peer);
+    const refuse = () => {
+      throw new ConnectError("who?", Code.Unauthenticated);
+    };
+    await server.update({ listen: [{ address: "127.0.0.1:0", authorize: refuse }] });
+    const after = await openCall(peer);
+    await after.finished;
+    expect(after.field("grpc-status")).toBe("16");
+    expect(before.done).toBe(false);
+    await server.update({ listen: ["127.0.0.1:0"] });
+    expect(await answered(await openCall(peer))).toBe("answered");
+  });
+
   it("keeps a port and its connections, and opens and closes others", async () => {
     const server = await start("127.0.0.1:0", "localhost:0");
     const [kept, removed] = server.addresses.map(({ port }) => port);
@@ -92,7 +108,7 @@ describe("server.update()", () => {
     ]);
     expect([await answered(calls[0]!), await answered(calls[1]!)]).toEqual(["answered", "answered"]);
     await until("the one that leaves to be closed", () => leaves.closed);
-    expect(server.listeners).toHaveLength(2);
+    await until("its listener to be gone", () => server.listeners.length === 2); // our end of it closes a turn later
     expect(stays.closed).toBe(false);
   });
 
