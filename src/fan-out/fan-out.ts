@@ -46,6 +46,7 @@ export class FanOut implements HttpStream, LegOwner {
   readonly legs: Leg[] = [];
   readonly tally: Tally;
   readonly #parts: FanOutParts;
+  readonly #policy: CompleteGatherPolicy;
   readonly #reply: Reply;
   /** The request so far, as long as there are legs that haven't begun. */
   #body: BodyRange[] = [];
@@ -61,6 +62,7 @@ export class FanOut implements HttpStream, LegOwner {
 
   constructor(parts: FanOutParts) {
     this.#parts = parts;
+    this.#policy = parts.policy;
     this.listener = parts.listener;
     this.localEnded = parts.end;
     this.tally = new Tally(parts.endpoints.length, parts.policy.wait);
@@ -91,7 +93,7 @@ export class FanOut implements HttpStream, LegOwner {
     this.localEnded = end;
     this.#bytes += stop - start;
     if (this.#unbegun) {
-      if (this.#bytes > this.#parts.policy.maxTotalBytes) {
+      if (this.#bytes > this.#policy.maxTotalBytes) {
         this.fail(requestTooLarge(this.#bytes));
         return true;
       }
@@ -120,7 +122,7 @@ export class FanOut implements HttpStream, LegOwner {
   // --- the legs' side
 
   get room(): number {
-    const { maxMessageBytes, maxTotalBytes } = this.#parts.policy;
+    const { maxMessageBytes, maxTotalBytes } = this.#policy;
     return Math.min(maxMessageBytes, maxTotalBytes - this.#held);
   }
 
@@ -133,7 +135,7 @@ export class FanOut implements HttpStream, LegOwner {
     if (this.closed || this.#taken === this.#bytes) return;
     // of a hundred legs each tells of itself: looking at all of them each time would cost as much as all else
     const known = this.#slowest;
-    const waits = this.#parts.policy.onSlow === "wait";
+    const waits = this.#policy.onSlow === "wait";
     if (waits && known !== undefined && !known.closed && known.consumed <= this.#taken) return;
     let slowest = Number.POSITIVE_INFINITY;
     let quickest = 0;
@@ -173,7 +175,7 @@ export class FanOut implements HttpStream, LegOwner {
   /** A leg has failed: it is an entry of the reply, or the failure of the call. */
   fall(leg: Leg, status: RpcStatus): void {
     this.tally.failed++;
-    if (this.#parts.policy.fail === "call" || !this.#reply.fall(leg, status)) this.fail(status);
+    if (this.#policy.fail === "call" || !this.#reply.fall(leg, status)) this.fail(status);
   }
 
   /** Ends the call with a status. */
@@ -197,14 +199,14 @@ export class FanOut implements HttpStream, LegOwner {
   /** Not from within itself: a leg that fails at once, as many may, ends before the next begins. */
   #beginMore(): void {
     this.#beginning = true;
-    while (!this.closed && this.#unbegun && this.#running < this.#parts.policy.maxConcurrent) this.#begin();
+    while (!this.closed && this.#unbegun && this.#running < this.#policy.maxConcurrent) this.#begin();
     this.#beginning = false;
     if (!this.#unbegun) this.#body = [];
     this.onConsumed();
   }
 
   get #running(): number {
-    if (this.#parts.policy.maxConcurrent >= this.#parts.endpoints.length) return 0;
+    if (this.#policy.maxConcurrent >= this.#parts.endpoints.length) return 0;
     return this.legs.reduce((sum, { closed }) => (closed ? sum : sum + 1), 0);
   }
 
