@@ -102,8 +102,11 @@ function manifold(name: string, command: (root: string) => string, script: strin
       if (!existsSync(join(root, script.at(-1)!))) return { missing: `no ${script.at(-1)}` };
       return versionOf(command(root), ["--version"], /(\d+\.\d+\.\d+)/);
     },
-    start: ({ root, cache }, backendPort) =>
-      run(root, cache, ["--to", `http://127.0.0.1:${backendPort}`, "--access-log", "off"]),
+    start({ root, cache }, backendPort) {
+      const config = join(cache, `${name}.json`);
+      writeFileSync(config, JSON.stringify(manifoldConfig(backendPort)));
+      return run(root, cache, ["--config", config, "--access-log", "off"]);
+    },
     startFanOut({ root, cache }, backendPorts) {
       const config = join(cache, "fan-out.manifold.yaml");
       writeFileSync(config, JSON.stringify(fanOutConfig(backendPorts)));
@@ -112,11 +115,21 @@ function manifold(name: string, command: (root: string) => string, script: strin
   };
 }
 
+/** All at its defaults but the limits on the number of calls, as Envoy's. */
+function manifoldConfig(backendPort: number): object {
+  const limits = { requests: 1_000_000, pending: 1_000_000, connections: 1_000_000 };
+  return {
+    upstreams: { backend: { endpoints: [`http://127.0.0.1:${backendPort}`], limits } },
+    routes: [{ to: "backend" }],
+  };
+}
+
 /** One call to all, replies joined as grpc-proxy's README has it. JSON is YAML, too. */
 function fanOutConfig(ports: readonly number[]): object {
+  const limits = { requests: 1_000_000, pending: 1_000_000, connections: 1_000_000 };
   const kind = { unary: ["manifold.test.v1.Test/Unary"], server_streaming: ["manifold.test.v1.Test/ServerStream"] };
   return {
-    upstreams: { nodes: { endpoints: ports.map((port) => `http://127.0.0.1:${port}`) } },
+    upstreams: { nodes: { endpoints: ports.map((port) => `http://127.0.0.1:${port}`), limits } },
     routes: [{ fan_out: { to: "nodes", layout: "merge", kind } }],
   };
 }

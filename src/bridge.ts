@@ -8,6 +8,7 @@ import { type Field, valueOf } from "./http2/field.ts";
 import { MethodProbe } from "./method-probe.ts";
 import { OpaqueAttempt } from "./opaque-attempt.ts";
 import { ConnectUnaryServer } from "./protocol/connect-unary-server.ts";
+import { GrpcWebServer } from "./protocol/grpc-web.ts";
 import type { Layer } from "./protocol/layer.ts";
 import { grpcFields, openBridged, serverLayer } from "./protocol/layers.ts";
 import type { MethodKinds } from "./protocol/method-kinds.ts";
@@ -153,8 +154,17 @@ export class Bridge {
   refuse(fields: readonly Field[], answered: boolean): void {
     const layer = this.#layer;
     if (layer === undefined) this.#raw.sendHeaders(fields, true);
-    else if (answered && this.#opaque?.atBoundary === false) this.#raw.reset(ErrorCode.internalError);
-    else layer.sendHeaders(fields, true);
+    else if (!answered || this.#opaque === undefined) layer.sendHeaders(fields, true);
+    else if (!this.#opaque.atBoundary) this.#raw.reset(ErrorCode.internalError);
+    else this.#layerOfAnswer(layer).sendHeaders(fields, true);
+  }
+
+  /** An upstream may answer text with binary, which is what has an end where ours can follow. */
+  #layerOfAnswer(layer: Layer): Layer {
+    if (this.#call.framing !== "grpc_web_text") return layer;
+    const binary = new GrpcWebServer();
+    binary.stack(this.#raw, this.#owner);
+    return binary;
   }
 
   stop(): void {

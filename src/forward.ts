@@ -25,7 +25,7 @@ export interface ForwardOptions {
 
 /**
  * Copies the fields, all and in their order, but for `:scheme`; host, which becomes `:authority`; the deadline, which
- * becomes the time that is left; te, of which gRPC has exactly one; http2-settings; and what the route rewrites.
+ * becomes the time that is left; te, of which gRPC has exactly one; what is for one hop alone; and what the route rewrites.
  */
 export function forwardFields(call: InboundCall, options: ForwardOptions): Field[] {
   const { fields, verbatim, rewrite, secure, deadline } = options;
@@ -43,7 +43,7 @@ export function forwardFields(call: InboundCall, options: ForwardOptions): Field
       if (!te && isGrpc) out.push(teTrailers);
       te = true;
     } else if (kind === FieldKind.contentLength || (kind === FieldKind.regular && field !== call.timeoutField)) {
-      if (field.name !== "http2-settings" && removed?.includes(field.name) !== true) out.push(field);
+      if (removed?.includes(field.name) !== true) out.push(field);
     }
   }
   if (!te && isGrpc) out.push(teTrailers);

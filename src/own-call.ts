@@ -13,16 +13,22 @@ import { statusOfFields } from "./wire/rpc-status.ts";
 
 const ourselves: Origin = { peer: { address: "", port: 0 }, secure: false };
 
-/** Makes calls to an upstream: messages in, the request's end, messages out. */
+/**
+ * Makes calls of streaming methods to an upstream: messages in, the request's end, messages out. One way after the other, which HTTP/1.1
+ * can carry, too.
+ */
 export function callerOf(upstream: CallTarget, context: RelayContext): ReflectionCall {
+  // its schema is what is asked for
+  const own: RelayContext = { ...context, onCall: undefined, schemaOf: () => undefined };
   return (path, messages, limits) =>
     new Promise((resolve, reject) => {
       startTurn();
+      context.kinds.set(upstream.name, path, "stream");
       const stream = new OwnStream(limits, (error, replies) =>
         error === undefined ? resolve(replies) : reject(error),
       );
       const call = new InboundCall(requestFields(upstream, path, limits), ourselves);
-      const relay = new Relay(call, stream, { ...context, onCall: undefined });
+      const relay = new Relay(call, stream, own);
       stream.listener = relay;
       relay.start({ upstream });
       messages.forEach((message, at) => {

@@ -1,34 +1,37 @@
 /** Proxy: the spine. Opens a call, asks the director, relays; and the one place where what goes wrong becomes an answer. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalHandlerFn } from "@connectrpc/connect/protocol";
-import { HttpRefusal, InboundCall, type Origin } from "./call.ts";
+import { type AdmissionOptions, createAdmission, inTurn } from "./admit/admission.ts";
+import { type Admit, type Call, HttpRefusal, InboundCall, type Origin } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
 import { fanOutTarget } from "./fan-out/target.ts";
 import type { HttpStream, StreamListener } from "./http2/api.ts";
 import { type Field, valueOf } from "./http2/field.ts";
 import { startTurn } from "./http2/turn.ts";
 import { createLocalRoutes, type Routes } from "./local/routes.ts";
-import { type LocalOutcome, serveLocal } from "./local/serve-local.ts";
-import type { CallRecord } from "./observe/call-record.ts";
+import type { CallRecord, HttpRefusalRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
 import { callerOf } from "./own-call.ts";
+import { serveOwn } from "./own-service.ts";
 import { askForAnswer, httpRequest, type ServeHttp, sendAnswer } from "./plain-http.ts";
 import { MethodKinds } from "./protocol/method-kinds.ts";
 import { answerHttp, discardRest } from "./refuse.ts";
 import { Relay, type RelayContext } from "./relay.ts";
+import { retryTarget } from "./retry/target.ts";
 import type { Destination, Director } from "./route/director.ts";
 import { ReflectedSchema } from "./schema/reflected.ts";
 import type { ReflectionCall } from "./schema/reflection.ts";
 import type { Schema } from "./schema/schema.ts";
 import { type Acceptor, createHandler } from "./universal/handler.ts";
 import type { CallTarget } from "./upstream/upstream.ts";
-import { parseStatus, statusOfHttp, statusOk } from "./wire/status.ts";
 
-export interface ProxyOptions {
+export interface ProxyOptions extends AdmissionOptions {
   /** Decides where each call goes. */
   readonly director: Director;
   /** Told of every call that is over, with its true status. Default: nobody. */
   readonly onCall?: (record: CallRecord) => void;
+  /** Told of every request that was refused in plain HTTP, because it is no RPC or no request at all. Default: nobody. */
+  readonly onHttpRefusal?: (record: HttpRefusalRecord) => void;
   /** For what goes wrong inside: a director that throws something else than a `ConnectError`. Default: nowhere. */
   readonly log?: Log;
   /** Services of our own: they win over the director, and are spoken to in all three protocols. Default: none. */
@@ -49,25 +52,60 @@ export interface Proxy {
   readonly handler: UniversalHandlerFn;
   /** Takes a request; what it returns is told the rest of it. Never throws: whatever goes wrong is an answer. */
   accept(request: InboundRequest): StreamListener;
+  /** For listeners: what came was no request, and they have answered it with this status. */
+  noteUnreadable(origin: Origin, status: number, message: string): void;
+  /**
+   * Changes what decides about calls that come from now on; those there are go on as it was decided for them.
+   *
+   * @throws TypeError if two local services have one path; then nothing has changed
+   */
+  update(options: Pick<ProxyOptions, "director" | "routes">): void;
 }
 
 /** Creates a proxy. It holds no sockets: `serve` gives it listeners, and upstreams dial for themselves. */
-export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyOptions): Proxy {
-  const local = routes && createLocalRoutes(routes);
+export function createProxy(options: ProxyOptions): Proxy {
+  const { onCall, onHttpRefusal, log, routes, serveHttp } = options;
+  const noteRefusal = onHttpRefusal && contained(onHttpRefusal, { log, what: "onHttpRefusal" });
+  const admitAll = createAdmission(options);
+  let { director } = options;
+  let local = routes && createLocalRoutes(routes);
   const context: RelayContext = {
     deadlines: new Deadlines(),
     kinds: new MethodKinds(),
     schemaOf: schemasOf((upstream) => callerOf(upstream, context)),
-    onCall: onCall && contained(onCall, log),
+    onCall: onCall && contained(onCall, { log, what: "onCall" }),
   };
+
+  /** Goes on once the call is admitted; where nobody is asked, at once. */
+  function enter(call: InboundCall, relay: Relay, admit: Admit | undefined): void {
+    const waiting = admit?.(call);
+    if (waiting === undefined) return direct(call, relay);
+    waiting
+      .then(() => {
+        startTurn(); // time has passed: the caller's deadline has less left
+        direct(call, relay);
+      })
+      .catch(refuseWith(call, relay));
+  }
 
   function direct(call: InboundCall, relay: Relay): void {
     const destination = director(call);
-    if (!(destination instanceof Promise)) return go(relay, { destination, call, context });
+    if (!(destination instanceof Promise)) return go(call, relay, destination);
     destination
       .then((decided) => {
-        startTurn(); // time has passed: the caller's deadline has less left
-        go(relay, { destination: decided, call, context });
+        startTurn();
+        go(call, relay, decided);
+      })
+      .catch(refuseWith(call, relay));
+  }
+
+  function go(call: InboundCall, relay: Relay, destination: Destination): void {
+    const waiting = destination.admit?.(call);
+    if (waiting === undefined) return send(relay, { destination, call, context });
+    waiting
+      .then(() => {
+        startTurn();
+        send(relay, { destination, call, context });
       })
       .catch(refuseWith(call, relay));
   }
@@ -81,18 +119,21 @@ export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyO
     };
   }
 
+  const refuseCall = (call: InboundCall, relay: Relay, error: unknown) => refuseWith(call, relay)(error);
+  const noteHttpRefusal = (refusal: HttpRefusal, origin: Origin, fields: readonly Field[]) =>
+    noteRefusal?.(refusalRecord(origin, refusal, fields));
+
   const proxy: Acceptor = {
     accept({ stream, fields, origin }) {
       const own = local?.match(valueOf(fields, ":path") ?? "");
       if (own !== undefined) {
-        const httpVersion = origin.httpVersion ?? "2.0";
-        return serveLocal(own, {
-          stream,
-          fields,
-          origin,
-          httpVersion,
-          onEnd: recordLocal({ fields, origin }, context),
-        });
+        const ownContext = {
+          relay: context,
+          admit: inTurn(origin.admit, admitAll),
+          refuse: refuseCall,
+          noteHttpRefusal,
+        };
+        return serveOwn(own, { stream, fields, origin }, ownContext);
       }
       let call: InboundCall;
       try {
@@ -101,47 +142,44 @@ export function createProxy({ director, onCall, log, routes, serveHttp }: ProxyO
         if (!(error instanceof HttpRefusal)) throw error;
         const request = httpRequest(fields);
         const answer = serveHttp && askForAnswer(serveHttp, request, log);
-        if (answer === undefined) answerHttp(stream, error, request.method === "HEAD");
-        else sendAnswer(stream, request.method, answer);
+        if (answer === undefined) {
+          answerHttp(stream, error, request.method === "HEAD");
+          noteHttpRefusal(error, origin, fields);
+        } else sendAnswer(stream, request.method, answer);
         return discardRest(stream);
       }
       const relay = new Relay(call, stream, context);
       stream.listener = relay;
       try {
         if (call.fault !== undefined) throw call.fault;
-        direct(call, relay);
+        enter(call, relay, origin.admit === undefined ? admitAll : inTurn(origin.admit, admitAll));
       } catch (error) {
         refuseWith(call, relay)(error);
       }
       return stream.listener;
     },
   };
-  return { ...proxy, handler: createHandler(proxy) };
-}
-
-/** A call to a service of our own is a line of the log like any other; a status that stands inside a body isn't looked for. */
-function recordLocal(
-  { fields, origin }: Omit<InboundRequest, "stream">,
-  { onCall }: RelayContext,
-): ((outcome: LocalOutcome) => void) | undefined {
-  if (onCall === undefined) return undefined;
-  const startedAt = performance.now();
-  return ({ status, grpcStatus, requestBytes, responseBytes, error }) => {
-    const durationMs = performance.now() - startedAt;
-    const code = grpcStatus !== undefined ? parseStatus(grpcStatus) : statusOfLocal(status);
-    try {
-      const call = new InboundCall(fields, origin);
-      const detail = error === undefined ? {} : { detail: errorText(error) };
-      onCall({ call, status: code, endpoint: "local", requestBytes, responseBytes, durationMs, ...detail });
-    } catch {
-      // it was no RPC, and has been answered in HTTP
-    }
+  return {
+    ...proxy,
+    handler: createHandler(proxy),
+    noteUnreadable({ peer }, httpStatus, message) {
+      noteRefusal?.({ peer, httpStatus, message });
+    },
+    update(next) {
+      local = next.routes && createLocalRoutes(next.routes);
+      director = next.director;
+    },
   };
 }
 
-function statusOfLocal(http: number | undefined): number {
-  if (http === undefined) return Code.Canceled;
-  return http === 200 ? statusOk : statusOfHttp(http);
+function refusalRecord(
+  { peer }: Origin,
+  { status, message }: HttpRefusal,
+  fields: readonly Field[],
+): HttpRefusalRecord {
+  const { method, path } = httpRequest(fields);
+  const authority = valueOf(fields, ":authority") ?? valueOf(fields, "host");
+  return { peer, httpStatus: status, message, method, path, ...(authority === undefined ? {} : { authority }) };
 }
 
 /** Looks up the schema of an upstream; those by reflection are asked for once and kept as long as their upstream. */
@@ -163,10 +201,12 @@ interface Decided {
 }
 
 /** One to many is one to something that stands for many. */
-function go(relay: Relay, { destination, call, context }: Decided): void {
+function send(relay: Relay, { destination, call, context }: Decided): void {
+  call.dropRestricted();
   switch (destination.mode) {
     case "one-to-one":
-      return relay.start(destination);
+      if (destination.retry === undefined) return relay.start(destination);
+      return relay.start(retryTarget(destination, destination.retry, context));
     case "one-to-many":
       return relay.start(fanOutTarget(destination, call, context));
     default:
@@ -175,12 +215,15 @@ function go(relay: Relay, { destination, call, context }: Decided): void {
 }
 
 /** What a user's callback throws is logged: it would end the connection, or from a timer the process, that it was called for. */
-function contained(onCall: (record: CallRecord) => void, log: Log | undefined): (record: CallRecord) => void {
+function contained<Told extends { readonly call?: Call; readonly path?: string }>(
+  tell: (record: Told) => void,
+  { log, what }: { readonly log: Log | undefined; readonly what: string },
+): (record: Told) => void {
   return (record) => {
     try {
-      onCall(record);
+      tell(record);
     } catch (error) {
-      log?.error({ path: record.call.path, error: errorText(error) }, "onCall failed");
+      log?.error({ path: record.call?.path ?? record.path, error: errorText(error) }, `${what} failed`);
     }
   };
 }

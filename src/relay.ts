@@ -2,7 +2,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
 import { Bridge, type BridgeContext, passesVerbatim } from "./bridge.ts";
-import type { InboundCall } from "./call.ts";
+import { type InboundCall, LimitReached } from "./call.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
 import { checkRewrite, type ForwardOptions, forwardFields } from "./forward.ts";
 import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
@@ -31,6 +31,7 @@ export interface RelayedTo {
   readonly endpoint?: Endpoint;
   readonly rewrite?: Rewrite;
   readonly timeoutMs?: number;
+  readonly route?: string;
   /** Makes the request's fields, which may be shared. Default: `forwardFields` of the call. */
   readonly fieldsOf?: (options: ForwardOptions) => Field[];
 }
@@ -56,6 +57,8 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   #destination: RelayedTo | undefined;
   #attempt: Attempt | undefined;
   #attempts = 0;
+  /** The last attempt was turned away. */
+  #refused = false;
   #cancelWait: CancelWait | undefined;
   #over = false;
   /** Bytes that came after that. */
@@ -89,6 +92,11 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.#bridge.start(upstream, this.#context, this.#body);
   }
 
+  /** No server has begun to work for the call. */
+  get unprocessed(): boolean {
+    return this.#attempt === undefined || this.#refused;
+  }
+
   /** Everything that an attempt needs is there: asks for a connection. */
   acquire(): void {
     if (!this.#over) this.#acquire(undefined);
@@ -102,7 +110,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     const fields = statusFields(error, answered ? undefined : (this.#bridge?.contentType ?? this.#call.contentType));
     if (this.#bridge === undefined) this.downstream.sendHeaders(fields, true);
     else this.#bridge.refuse(fields, answered);
-    this.#finish(error.code, error.rawMessage, detailOf(error.cause));
+    this.#finish(error.code, error.rawMessage, error.cause);
   }
 
   // --- the caller's side
@@ -170,6 +178,10 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.#body.forget();
   }
 
+  get recorded(): boolean {
+    return this.#context.onCall !== undefined;
+  }
+
   requestSent(bytes: number): void {
     this.#credit(this.#body.sent(bytes));
   }
@@ -177,6 +189,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   retry(attempt: Attempt, code: Code): void {
     if (this.#over) return;
     if (!this.#body.replayable || this.#attempts >= maxAttempts) {
+      this.#refused = true;
       return this.fail(code, "upstream refused the stream", `refused by ${attempt.endpoint.address}`);
     }
     this.#attempt = undefined;
@@ -201,10 +214,6 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.#finish(status, message === undefined ? undefined : decodeMessage(message));
   }
 
-  completeOpaque(status: number): void {
-    if (!this.#over) this.#finish(status, undefined);
-  }
-
   /** An upstream that cancels when the time is over has seen the same deadline, by its own clock. */
   fail(code: Code, message: string, detail?: string): void {
     if (code === Code.Canceled && this.deadline <= performance.now()) {
@@ -217,6 +226,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   /** What waits for the caller's window is dropped: it would hold back the status for which the caller waits. */
   onDeadline(): void {
     this.deadline = Number.POSITIVE_INFINITY;
+    this.#attempt?.expire();
     if (this.#bridge?.verbatim !== true) this.downstream.dropQueue(); // there the status has to come behind it
     this.fail(Code.DeadlineExceeded, "deadline exceeded");
   }
@@ -254,13 +264,19 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     return { endpoint: this.#attempt.endpoint.name, upstreamProtocol: this.#bridge?.upstreamProtocol ?? "grpc" };
   }
 
+  #meant(): Pick<CallRecord, "route" | "upstream"> {
+    if (this.#destination === undefined) return {};
+    const { route, upstream } = this.#destination;
+    return route === undefined ? { upstream: upstream.name } : { route, upstream: upstream.name };
+  }
+
   #disarm(): void {
     if (this.deadline === Number.POSITIVE_INFINITY) return;
     this.#context.deadlines.remove(this);
     this.deadline = Number.POSITIVE_INFINITY;
   }
 
-  #finish(status: number, message: string | undefined, detail?: string): void {
+  #finish(status: number, message: string | undefined, cause?: unknown): void {
     this.#over = true;
     this.#body.forget();
     this.#bridge?.stop();
@@ -273,8 +289,9 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
       call: this.#call,
       status,
       ...(message === undefined ? {} : { message }),
+      ...this.#meant(),
       ...this.#reached(),
-      ...(detail === undefined ? {} : { detail }),
+      ...reasonOf(cause),
       requestBytes: this.#body.bytes,
       responseBytes: this.responseBytes,
       durationMs: performance.now() - this.#call.startedAt,
@@ -282,8 +299,9 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   }
 }
 
-/** For the log: the caller never gets it. */
-function detailOf(cause: unknown): string | undefined {
-  if (cause === undefined) return undefined;
-  return cause instanceof Error ? cause.message : String(cause);
+/** For the log and for metrics: the caller never gets it. */
+function reasonOf(cause: unknown): Pick<CallRecord, "detail" | "limit"> {
+  if (cause === undefined) return {};
+  if (!(cause instanceof Error)) return { detail: String(cause) };
+  return { detail: cause.message, ...(cause instanceof LimitReached ? { limit: cause.limit } : {}) };
 }

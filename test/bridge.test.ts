@@ -69,13 +69,52 @@ describe("a call in a protocol that the upstream speaks", () => {
       ["trailer-x", "1"],
       ["grpc-message", "%zz"],
     ];
-    proxy.upstream.head(answer);
+    proxy.upstream.head([...answer, ["proxy-authenticate", "Basic"]]); // for one hop (fault C2)
     proxy.upstream.data(Buffer.from("any answer"), true);
     expect(caller.heads).toEqual([{ fields: answer, end: false }]);
     expect(caller.body.toString()).toBe("any answer");
     expect(caller.localEnded).toBe(true);
     expect(proxy.upstream.credited).toBe(10);
     expect(proxy.records).toMatchObject([{ status: 12, requestBytes: 9, responseBytes: 10 }]);
+  });
+
+  it.each([
+    ["gRPC-Web", "application/grpc-web+proto", "200", [], [reply, webStatus(5)], 5],
+    ["gRPC-Web, in its head", "application/grpc-web+proto", "200", status(5), [], 5],
+    ["gRPC-Web text", "application/grpc-web-text", "200", [], [Buffer.from(webStatus(5).toString("base64"))], 5],
+    ["gRPC-Web, cut short", "application/grpc-web+proto", "200", [], [reply], 13],
+    ["a Connect stream", "application/connect+json", "200", [], [reply, envelope(2, Buffer.from("{}"))], 0],
+    [
+      "a Connect stream's error",
+      "application/connect+json",
+      "200",
+      [],
+      [envelope(2, Buffer.from('{"error":{"code":"aborted"}}'))],
+      10,
+    ],
+    ["unary Connect", "application/json", "200", [], [Buffer.from("{}")], 0],
+    ["unary Connect's error", "application/json", "404", [], [Buffer.from('{"code":'), Buffer.from('"not_found"}')], 5],
+  ] as const)("is recorded with its true status: %s", (_name, type, http, more, body, code) => {
+    const proxy = new MemoryProxy({ protocols: ["grpc_web", "connect"] });
+    const caller = proxy.call(request(type), true);
+    proxy.upstream.head([[":status", http], ["content-type", type], ...more], body.length === 0);
+    body.forEach((piece, at) => {
+      proxy.upstream.data(Buffer.from(piece), at === body.length - 1);
+    });
+    expect(caller.localEnded).toBe(true);
+    expect(caller.body).toEqual(Buffer.concat(body));
+    expect(proxy.records).toMatchObject([{ status: code }]);
+  });
+
+  it("is recorded with the status of HTTP's trailers, if they have one", () => {
+    const proxy = new MemoryProxy({ protocols: ["grpc_web"] });
+    proxy.call(request("application/grpc-web"), true);
+    proxy.upstream.head([
+      [":status", "200"],
+      ["content-type", "application/grpc-web"],
+    ]);
+    proxy.upstream.trailers([...status(9), ["grpc-message", "not%20now"]]);
+    expect(proxy.records).toMatchObject([{ status: 9, message: "not now" }]);
   });
 
   it("passes verbatim as a GET of Connect, with its query", () => {
@@ -145,6 +184,20 @@ describe("a failure of a call that passes verbatim", () => {
       expect(code(caller)).toBe(13);
     },
   );
+
+  it("behind binary messages is a binary frame, though the caller asked in text", () => {
+    const proxy = proxyOf();
+    const caller = proxy.call(request("application/grpc-web-text+proto"));
+    proxy.upstream.head([
+      [":status", "200"],
+      ["content-type", "application/grpc-web+proto"],
+    ]);
+    proxy.upstream.data(reply);
+    proxy.upstream.cut(ErrorCode.internalError, "connection");
+    expect(caller.body.subarray(0, reply.length)).toEqual(reply);
+    expect(caller.body[reply.length]).toBe(0x80);
+    expect(caller.body.toString("latin1", reply.length + 5)).toMatch(/^grpc-status: 14\r\n/);
+  });
 
   it.each([
     ["in a message", "application/grpc-web+proto", [], reply.subarray(0, 7)],

@@ -66,11 +66,15 @@ describe("forwardFields()", () => {
     expect(forwarded(pairs).filter((line) => line === "te=trailers")).toHaveLength(count);
   });
 
-  it("drops host, which becomes :authority, and http2-settings (fault C2)", () => {
+  it("drops host, which becomes :authority, and what is for one hop (fault C2)", () => {
     const none = grpcRequest.filter(([name]) => name !== ":authority");
-    const out = forwarded([...none, ["host", "host.example"], ["http2-settings", "AAMAAABkAAQAAP__"]]);
+    const hops: Pairs = [
+      ["http2-settings", "AAMAAABkAAQAAP__"],
+      ["proxy-authorization", "Basic eDp5"],
+    ];
+    const out = forwarded([...none, ["host", "host.example"], ...hops]);
     expect(out).toContain(":authority=host.example");
-    expect(out.join()).not.toMatch(/host=|http2-settings/);
+    expect(out.join()).not.toMatch(/host=|http2-settings|proxy-/);
     expect(forwarded(none).join()).not.toContain(":authority");
     expect(forwarded([...grpcRequest, ["host", "other"]]).join()).not.toContain("other");
   });

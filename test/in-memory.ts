@@ -6,7 +6,9 @@ import { Http2Connection } from "../src/http2/connection.ts";
 import type { Http2Settings } from "../src/http2/settings.ts";
 import type { CallRecord } from "../src/observe/call-record.ts";
 import { createProxy, type ProxyOptions } from "../src/proxy.ts";
+import { Breaker, defaultBreaker } from "../src/upstream/breaker.ts";
 import type { Endpoint } from "../src/upstream/endpoint.ts";
+import type { Outcome } from "../src/upstream/outlier.ts";
 import type { Upstream } from "../src/upstream/upstream.ts";
 import type { Reached, Waiter } from "../src/upstream/waiter.ts";
 import { type MemorySocket, settle, socketPair } from "./http2/memory-socket.ts";
@@ -40,6 +42,8 @@ export function requestWith(...pairs: [name: string, value: string][]): Pairs {
 /** One endpoint: a connection of the proxy, and the server at its other end. */
 export interface Backend {
   readonly endpoint: Endpoint;
+  /** What the endpoint was told of them. */
+  readonly attempts: { begun: number; readonly outcomes: Outcome[] };
   readonly connection: Http2Connection;
   readonly server: Http2Connection;
   /** The streams that have come, and `onStream`. */
@@ -54,8 +58,15 @@ export async function startBackend(name: string, settings: Partial<Http2Settings
   const connection = new Http2Connection(near, { role: "client", listener: new ConnectionRecorder() });
   const server = new Http2Connection(far, { role: "server", listener: owner, settings });
   await settle();
-  const endpoint = { name, address: `${name}:50051`, secure: false } as Endpoint;
-  return { endpoint, connection, server, owner, socket: far };
+  const attempts: Backend["attempts"] = { begun: 0, outcomes: [] };
+  const endpoint = {
+    name,
+    address: `${name}:50051`,
+    secure: false,
+    begin: () => attempts.begun++,
+    report: (outcome: Outcome) => attempts.outcomes.push(outcome),
+  } as unknown as Endpoint;
+  return { endpoint, attempts, connection, server, owner, socket: far };
 }
 
 /** Hands out its backends in turn, at once or when it is released. */
@@ -65,6 +76,8 @@ export class FakeUpstream implements Upstream {
   readonly codecs = ["proto"];
   readonly schema = undefined;
   readonly http = "2";
+  readonly breaker = new Breaker(defaultBreaker, "users");
+  readonly stats = this.breaker.stats;
   readonly backends: Backend[] = [];
   /** Waiters wait until `release`. */
   holds = false;

@@ -3,7 +3,9 @@ import { StringValueSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it, vi } from "vitest";
 import { ErrorCode } from "../src/http2/errors.ts";
+import type { HttpRefusalRecord } from "../src/observe/call-record.ts";
 import type { Log } from "../src/observe/log.ts";
+import { createProxy } from "../src/proxy.ts";
 import type { Destination } from "../src/route/director.ts";
 import { dataFrame, Flag, FrameType, headersFrame } from "./http2/raw-peer.ts";
 import {
@@ -11,6 +13,7 @@ import {
   FakeUpstream,
   grpcRequest,
   okTrailers,
+  origin,
   requestWith,
   send,
   settle,
@@ -184,6 +187,37 @@ describe("a request that is no RPC (fault B6)", () => {
     expect(caller.bytes.length).toBe(pairs[0]![1] === "HEAD" ? 0 : length);
     expect(upstream.avoided).toEqual([]);
     expect(records).toEqual([]);
+  });
+
+  it("is told with what is known of it, and so is what was no request", async () => {
+    const refusals: HttpRefusalRecord[] = [];
+    const log = logRecorder();
+    const onHttpRefusal = (record: HttpRefusalRecord) => {
+      refusals.push(record);
+      throw new Error("disk full");
+    };
+    const { call } = await startStage({ onHttpRefusal, log });
+    call(requestWith([":method", "GET"], [":path", "/a?b"]), true);
+    await settle();
+    const { address, port } = origin.peer;
+    const known = { peer: { address, port }, httpStatus: 404, message: 'no method at path "/a"', method: "GET" };
+    expect(refusals).toEqual([{ ...known, path: "/a?b", authority: "users.example" }]);
+    expect(log.lines).toEqual([expect.stringMatching(/^error onHttpRefusal failed .*"path":"\/a\?b".*disk full/)]);
+    const director = () => ({ mode: "one-to-one", upstream: new FakeUpstream() }) as const;
+    createProxy({ director, onHttpRefusal }).noteUnreadable(origin, 400, "no colon");
+    expect(refusals[1]).toEqual({ peer: origin.peer, httpStatus: 400, message: "no colon" });
+  });
+
+  it("is no refusal where `serveHttp` answers it", async () => {
+    const refusals: HttpRefusalRecord[] = [];
+    const { call } = await startStage({
+      onHttpRefusal: (record) => refusals.push(record),
+      serveHttp: ({ path }) => (path === "/" ? { status: 200, headers: [], body: new Uint8Array() } : undefined),
+    });
+    call(requestWith([":method", "GET"], [":path", "/"]), true);
+    call(requestWith([":method", "GET"], [":path", "/other"]), true);
+    await settle();
+    expect(refusals).toMatchObject([{ httpStatus: 404, path: "/other" }]);
   });
 
   it.each<[what: string, pairs: Parameters<typeof requestWith>, status: number]>([

@@ -279,6 +279,7 @@ describe("an answer that isn't gRPC", () => {
     ["HTTP 503", answer([[":status", "503"]], true), 14],
     ["HTTP 504", answer([[":status", "504"]], true), 14],
     ["HTTP 418", answer([[":status", "418"]], true), 2],
+    ["HTTP 505", answer([[":status", "505"]], true), 12],
     ["headers alone, without a status (B5)", answer(grpcResponse, true), 13],
   ])("%s", async (_, onStream, status) => {
     const { call, upstream, records } = await startStage();

@@ -104,8 +104,10 @@ describe("calls to which anything may happen", () => {
         expect(stage.records).toHaveLength(opened.length);
         expect(stage.upstream.waiting.size).toBe(0);
         expect([stage.caller.streamCount, stage.front.streamCount]).toEqual([0, 0]);
-        for (const { connection, server } of connections)
+        for (const { connection, server, attempts } of connections) {
           expect([connection.streamCount, server.streamCount]).toEqual([0, 0]);
+          expect(attempts.outcomes).toHaveLength(attempts.begun);
+        }
         for (const recorder of opened) {
           // after its answer a caller may be told to stop sending
           const ends = recorder.events.filter((event) => / end$|^trailers|^reset (?!0 )/.test(event));

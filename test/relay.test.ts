@@ -50,6 +50,19 @@ describe("relay of a call", () => {
     expect(caller.events).toEqual([`headers ${line(grpcResponse)}`]);
   });
 
+  it("keeps back what of a response is for one hop (fault C2)", async () => {
+    const { call, at } = await startStage();
+    const caller = call();
+    await settle();
+    const hops: Pairs = [
+      ["proxy-authenticate", "Basic"],
+      ["http2-settings", "AAMAAABk"],
+    ];
+    at(0).stream.sendHeaders(fieldsOf([...grpcResponse, ...hops]), false);
+    await settle();
+    expect(caller.events).toEqual([`headers ${line(grpcResponse)}`]);
+  });
+
   it("lets the caller's half-close through while replies go on", async () => {
     const { call, at } = await startStage();
     const caller = call();

@@ -48,7 +48,8 @@ upstreams:
     # protocols: [grpc] # or grpc_web, connect: what it speaks; calls in others are bridged to the first
     # http: "2" # or "1.1", for grpc_web and connect
     # schema: reflection # or { image: api.binpb }: for callers that speak JSON
-    # balance: round_robin
+    # balance: round_robin # or least_request, pick_first, { ring_hash: { header: x-user } }
+    # health: { grpc: {} } # or http: { path: /healthz }, tcp: true: unhealthy endpoints get no calls
     # tls: { ca: ca.crt, cert: client.crt, key: client.key }
     # connect_timeout: 5s
     # max_connections: 4 # to one endpoint

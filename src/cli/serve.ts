@@ -1,17 +1,17 @@
 /** `manifold serve`: listens until a signal comes. */
-import { existsSync } from "node:fs";
+import cluster from "node:cluster";
+import { availableParallelism } from "node:os";
 import process from "node:process";
-import { build, defaultAddress, type Parts } from "../config/build.ts";
-import { loadConfig, loadSchema } from "../config/load.ts";
-import type { Config, Listener, UpstreamConfig } from "../config/schema.ts";
+import type { Parts } from "../config/build.ts";
 import type { ServeHttp } from "../plain-http.ts";
-import type { Schema } from "../schema/schema.ts";
-import { type Server, serve } from "../serve/serve.ts";
-import { type ServeCommand, UsageError } from "./args.ts";
-import { createOutput, type Output } from "./output.ts";
+import { Admin } from "./admin.ts";
+import type { ServeCommand } from "./args.ts";
+import { type Carrier, carryHere, type LocalCarrier } from "./carrier.ts";
+import { type Configuration, sourceOf } from "./configuration.ts";
+import { announceAddresses, createOutput, type Output, type OutputOptions } from "./output.ts";
+import { Reloader, type ReloaderOptions } from "./reloader.ts";
 import { type StopSignals, stopSignals } from "./signals.ts";
-
-const defaultFile = "manifold.yaml";
+import { watchFiles } from "./watch.ts";
 
 /**
  * Runs the proxy as a file or the command line says, until it is stopped.
@@ -20,91 +20,88 @@ const defaultFile = "manifold.yaml";
  * @throws ConfigError, UsageError, or what `serve()` throws where an address can't be listened on
  */
 export async function runServe(command: ServeCommand): Promise<number> {
-  const parts = await partsOf(command);
-  const output = outputOf(command, parts.config);
+  if (cluster.isWorker) return (await import("./workers/worker.ts")).runWorker(command);
+  const source = sourceOf(command);
+  const current = await source.load();
+  if (current.warnings !== "") process.stderr.write(`${current.warnings}\n\n`);
+  const count = workerCount(command.workers ?? current.config.workers);
+  const output = outputOf(command, current.config, { shared: count !== undefined });
   const stop = stopSignals();
-  const running = await start({ ...parts, config: withListeners(parts.config, command) }, output);
-  return serveUntilStopped(running, stop, output);
+  const carrier = count === undefined ? await start(current, output) : await startWorkers(count, current, output);
+  const run: Run = { source, current, carrier, output, stop };
+  const reloader = await keepUpToDate(run, command.watch);
+  announceAddresses(carrier.addresses, output);
+  const code = await serveUntilStopped(carrier, stop, output);
+  reloader.end();
+  return code;
 }
 
-/** A file's configuration, or one made of the URLs. */
-async function partsOf({ config, to, upstream }: ServeCommand): Promise<Parts> {
-  if (to.length > 0) return partsOfEndpoints(to, upstream);
-  const file = config ?? (existsSync(defaultFile) ? defaultFile : undefined);
-  if (file === undefined) {
-    const hint = `"manifold init" writes a ${defaultFile}, "manifold demo" brings servers of its own`;
-    throw new UsageError(`nothing to proxy to: give --to URL or --config FILE\n  ${hint}`);
-  }
-  const loaded = await loadConfig(file);
-  if (loaded.warnings !== "") process.stderr.write(`${loaded.warnings}\n\n`);
-  return loaded;
+/** Undefined where this process is to do it all itself. */
+function workerCount(given: number | "auto" | undefined): number | undefined {
+  return given === "auto" ? availableParallelism() : given;
 }
 
-/**
- * Every call goes to one upstream with these endpoints.
- *
- * @throws UsageError if the schema's file can't be used
- */
-export function partsOfEndpoints(
-  endpoints: readonly UpstreamConfig["endpoints"][number][],
-  { protocols, http, schema }: ServeCommand["upstream"],
-): Parts {
-  const schemas = new Map<string, Schema>();
-  if (schema !== undefined && schema !== "reflection") schemas.set(schema, readSchema(schema));
-  const upstream: UpstreamConfig = {
-    endpoints: [...endpoints],
-    ...(protocols === undefined ? {} : { protocols: [...protocols] }),
-    ...(http === undefined ? {} : { http }),
-    ...(schema === undefined ? {} : { schema: schema === "reflection" ? schema : { image: schema } }),
-  };
-  return { config: { upstreams: { default: upstream }, routes: [{ to: "default" }] }, pem: new Map(), schemas };
+async function startWorkers(count: number, configuration: Configuration, { log }: Output): Promise<Carrier> {
+  return (await import("./workers/supervisor.ts")).carryInWorkers({ count, configuration, log });
 }
 
-function readSchema(file: string): Schema {
+interface Run extends Omit<ReloaderOptions, "onFiles" | "admin"> {
+  readonly stop: StopSignals;
+}
+
+/** Opens the admin port, and reloads when it asks, at SIGHUP, and when a file that was read changes. */
+async function keepUpToDate(run: Run, watching: boolean): Promise<{ end(): void }> {
+  const { source, current, carrier, output, stop } = run;
+  const watch = watching ? watchFiles(() => reloader.reload("file")) : undefined;
+  const onFiles = async (paths: Iterable<string>) => watch?.files(paths);
+  const admin = new Admin({ source, carrier, output, stop, reloader: () => reloader });
+  const reloader = new Reloader({ source, current, carrier, output, onFiles, admin });
+  await onFiles(current.contents.keys());
   try {
-    return loadSchema(file);
+    (await admin.prepare(current)).apply();
   } catch (error) {
-    throw new UsageError(`--schema: ${(error as Error).message}`);
+    carrier.closeNow();
+    throw error;
+  }
+  if (source.file !== undefined) process.on("SIGHUP", () => void reloader.reload("SIGHUP"));
+  if (carrier.restart !== undefined) process.on("SIGUSR2", () => void restart(carrier.restart!, output));
+  void stop.first.then(() => {
+    watch?.stop();
+    reloader.stop();
+  });
+  return { end: () => admin.close() };
+}
+
+async function restart(replace: () => Promise<void>, { announce, log }: Output): Promise<void> {
+  announce("SIGUSR2: replacing workers", { signal: "SIGUSR2" });
+  try {
+    await replace();
+    announce("workers replaced");
+  } catch (error) {
+    log.error({ error: (error as Error).message }, "workers not replaced");
   }
 }
 
 /** The command line's word counts, then the file's. */
-export function withListeners(config: Config, { listen, cors }: Pick<ServeCommand, "listen" | "cors">): Config {
-  const inFile = config.listeners ?? [{ address: defaultAddress }];
-  const listeners: Listener[] = listen.length > 0 ? listen.map((address) => ({ address })) : inFile;
-  if (cors.length === 0) return { ...config, listeners };
-  return { ...config, listeners: listeners.map((listener) => ({ ...listener, cors: { origins: [...cors] } })) };
-}
-
-/** The command line's word counts, then the file's. */
-export function outputOf(command: ServeCommand, config: Parts["config"]): Output {
+export function outputOf(
+  command: ServeCommand,
+  config: Parts["config"],
+  { shared = false }: Pick<OutputOptions, "shared"> = {},
+): Output {
   return createOutput({
+    shared,
     accessLog: command.accessLog ?? config.access_log ?? "auto",
     level: command.logLevel ?? config.log_level ?? "info",
   });
 }
 
-export interface Running {
-  readonly server: Server;
-  /** Closes what the proxy has open to its upstreams. */
-  close(): void;
-}
-
-/** Listens, and says where. */
-export async function start(parts: Parts, output: Output, serveHttp?: ServeHttp): Promise<Running> {
-  const { log, accessLog, announce } = output;
-  const built = build(parts, {
+/** Listens, in this process. */
+export function start(parts: Parts, { log, accessLog }: Output, serveHttp?: ServeHttp): Promise<LocalCarrier> {
+  return carryHere(parts, {
     log,
-    ...(accessLog === undefined ? {} : { onCall: accessLog }),
+    ...(accessLog === undefined ? {} : { onCall: accessLog, onHttpRefusal: accessLog }),
     ...(serveHttp === undefined ? {} : { serveHttp }),
   });
-  const server = await serve(built.proxy, { listen: built.listen, drainTimeoutMs: built.drainTimeoutMs, log });
-  for (const { address, port, secure } of server.addresses) {
-    const host = address.includes(":") ? `[${address}]` : address;
-    const url = `${secure ? "https" : "http"}://${host}:${port}`;
-    announce(`listening on ${url}`, { address, port, secure });
-  }
-  return { server, close: () => built.close() };
 }
 
 /**
@@ -112,20 +109,15 @@ export async function start(parts: Parts, output: Output, serveHttp?: ServeHttp)
  *
  * @returns the exit code: 0 where calls had their time to finish, 1 where a second signal cut them short
  */
-export async function serveUntilStopped(
-  { server, close }: Running,
-  stop: StopSignals,
-  output: Output,
-): Promise<number> {
+export async function serveUntilStopped(carrier: Carrier, stop: StopSignals, output: Output): Promise<number> {
   const signal = await stop.first;
   output.announce(`${signal}: finishing open calls; once more ends at once`, { signal });
   const cut = stop.second.then((again) => {
     output.announce(`${again}: ended with calls open`, { signal: again });
-    server.closeNow();
+    carrier.closeNow();
     return 1;
   });
-  const code = await Promise.race([server.close().then(() => 0), cut]);
-  close();
+  const code = await Promise.race([carrier.close().then(() => 0), cut]);
   await output.flush();
   return code;
 }

@@ -7,9 +7,9 @@
 import * as zlib from "node:zlib";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { isCompressed } from "../wire/encoding.ts";
-import { tooLargeCode } from "./limited-output.ts";
 import { decompressSnappy } from "./snappy.ts";
-import { decompressZstd } from "./zstd.ts";
+import { tooLargeCode } from "./too-large.ts";
+import { loadZstd } from "./zstd.ts";
 
 interface Encoding {
   readonly compress: (bytes: Uint8Array) => Uint8Array;
@@ -51,12 +51,18 @@ if (zstdCompressSync !== undefined && zstdDecompressSync !== undefined) {
 /** Names of the encodings that can be read and written here, the most common first; "identity" isn't among them. */
 export const supportedEncodings: readonly string[] = [...encodings.keys()];
 
-/** Those that can be read, by decoders of our own where the runtime has none. */
+/** Those that can be read, by other decoders where the runtime has none. */
 const decoders = new Map<string, Encoding["decompress"]>([
-  ["zstd", decompressZstd],
-  ["snappy", decompressSnappy],
   ...[...encodings].map(([name, { decompress }]) => [name, decompress] as const),
+  ["snappy", decompressSnappy],
 ]);
+/** Not awaited: it is ready before a listener is, and where there is no WebAssembly, there is no zstd. */
+if (!decoders.has("zstd")) {
+  void loadZstd().then(
+    (decompressZstd) => decoders.set("zstd", decompressZstd),
+    () => {},
+  );
+}
 
 /**
  * Decompresses a message, and stops as soon as there would be more of it than the limit: a few kilobytes can be a gigabyte.

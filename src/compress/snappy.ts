@@ -1,5 +1,8 @@
-/** Snappy, read only: the framing format, which is what "snappy" is in gRPC and Connect. No runtime has it. */
-import { LimitedOutput } from "./limited-output.ts";
+/**
+ * Snappy, read only: the framing format, which is what "snappy" is in gRPC and Connect. No runtime has it, and `snappyjs` turns forever
+ * on a block of ten bytes whose literal has a negative length.
+ */
+import { outputTooLarge } from "./too-large.ts";
 
 /** Types of chunks. Others are skipped from `firstSkippable` on, and an error below. */
 const Chunk = { compressed: 0x00, plain: 0x01, firstSkippable: 0x80, identifier: 0xff } as const;
@@ -14,7 +17,8 @@ const maxChunk = 64 << 10;
  * @see framing_format.txt and format_description.txt of google/snappy
  */
 export function decompressSnappy(bytes: Uint8Array, { maxOutputLength }: { maxOutputLength: number }): Uint8Array {
-  const out = new LimitedOutput(maxOutputLength);
+  const chunks: Uint8Array[] = [];
+  let length = 0;
   let at = 0;
   while (at < bytes.length) {
     if (at + 4 > bytes.length) throw new Error("cut off in the header of a chunk");
@@ -23,29 +27,43 @@ export function decompressSnappy(bytes: Uint8Array, { maxOutputLength }: { maxOu
     at = from + (bytes[at + 1]! | (bytes[at + 2]! << 8) | (bytes[at + 3]! << 16));
     if (at > bytes.length) throw new Error("cut off in a chunk");
     if (from === 4 && type !== Chunk.identifier) throw new Error("no stream identifier");
-    readChunk(type, bytes.subarray(from, at), out);
+    const chunk = readChunk(type, bytes.subarray(from, at));
+    if (chunk === undefined) continue;
+    length += chunk.length;
+    if (length > maxOutputLength) throw outputTooLarge(maxOutputLength);
+    chunks.push(chunk);
   }
-  return out.bytes;
+  return joined(chunks, length);
 }
 
-function readChunk(type: number, chunk: Uint8Array, out: LimitedOutput): void {
+function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {
+  const all = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, at);
+    at += chunk.length;
+  }
+  return all;
+}
+
+/** @returns undefined for a chunk that holds nothing of the message */
+function readChunk(type: number, chunk: Uint8Array): Uint8Array | undefined {
   if (type === Chunk.identifier) {
     if (String.fromCharCode(...chunk) !== identifier) throw new Error("another stream identifier");
-    return;
+    return undefined;
   }
-  if (type >= Chunk.firstSkippable) return;
+  if (type >= Chunk.firstSkippable) return undefined;
   if (type > Chunk.plain || chunk.length < 4) throw new Error(`chunk of type ${type}`);
-  const start = out.length;
-  if (type === Chunk.plain) out.append(chunk.subarray(4));
-  else readBlock(chunk.subarray(4), out);
-  if (out.length - start > maxChunk) throw new Error("a chunk of more than 64 KiB");
+  const data = chunk.subarray(4);
+  const plain = type === Chunk.plain ? data : readBlock(data);
+  if (plain.length > maxChunk) throw new Error("a chunk of more than 64 KiB");
   const sum = new DataView(chunk.buffer, chunk.byteOffset).getUint32(0, true);
-  if (sum !== maskedCrc(out.bytes.subarray(start))) throw new Error("wrong checksum");
+  if (sum !== maskedCrc(plain)) throw new Error("wrong checksum");
+  return plain;
 }
 
 /** A block: its length, then literals and copies. */
-function readBlock(block: Uint8Array, out: LimitedOutput): void {
-  const start = out.length;
+function readBlock(block: Uint8Array): Uint8Array {
   let length = 0;
   let at = 0;
   for (let shift = 0; ; shift += 7) {
@@ -55,6 +73,8 @@ function readBlock(block: Uint8Array, out: LimitedOutput): void {
     if (shift === 28) throw new Error("no length");
   }
   if (length > maxChunk) throw new Error(`a block of ${length} bytes`);
+  const out = new Uint8Array(length);
+  let done = 0;
   while (at < block.length) {
     const tag = block[at++]!;
     const high = tag >>> 2;
@@ -64,25 +84,21 @@ function readBlock(block: Uint8Array, out: LimitedOutput): void {
     let value = 0;
     for (let i = extra - 1; i >= 0; i--) value = value * 256 + block[at + i]!;
     at += extra;
+    const count = kind === 0 ? (extra === 0 ? high : value) + 1 : kind === 1 ? 4 + (high & 7) : 1 + high;
+    if (done + count > length) throw new Error(`a block of more than ${length} bytes`);
     if (kind === 0) {
-      const count = (extra === 0 ? high : value) + 1;
       if (at + count > block.length) throw new Error("cut off in a literal");
-      out.append(block.subarray(at, at + count));
+      out.set(block.subarray(at, at + count), done);
       at += count;
-    } else if (kind === 1) {
-      copyWithin(out, start, { distance: value + ((tag >>> 5) << 8), count: 4 + (high & 7) });
     } else {
-      copyWithin(out, start, { distance: value, count: 1 + high });
+      const distance = kind === 1 ? value + ((tag >>> 5) << 8) : value;
+      if (distance < 1 || distance > done) throw new Error(`a copy from ${distance} bytes ago, of ${done}`);
+      for (let i = done; i < done + count; i++) out[i] = out[i - distance]!; // what this writes may be what it reads
     }
-    if (out.length - start > length) break;
+    done += count;
   }
-  if (out.length - start !== length) throw new Error(`a block of ${out.length - start} bytes, not ${length}`);
-}
-
-/** Copies don't reach back behind the block's start. */
-function copyWithin(out: LimitedOutput, start: number, { distance, count }: { distance: number; count: number }): void {
-  if (distance > out.length - start) throw new Error(`a copy from ${distance} bytes ago`);
-  out.copy(distance, count);
+  if (done !== length) throw new Error(`a block of ${done} bytes, not ${length}`);
+  return out;
 }
 
 const crcTable = new Uint32Array(256).map((_, byte) => {

@@ -1,17 +1,21 @@
 /** Reads a configuration file, and the files that it names, and reports all that is wrong with them at once. */
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { createLocalJWKSet, type JSONWebKeySet } from "jose";
 import { loadRoutes } from "../local/load.ts";
-import type { Routes } from "../local/routes.ts";
+import { type Routes, registerNow } from "../local/routes.ts";
 import { schemaOfImage } from "../schema/image.ts";
 import type { Schema } from "../schema/schema.ts";
+import { adminProblems, readAdminToken } from "./admin.ts";
+import type { KeySets } from "./admission.ts";
 import { crossProblems, isMap, type Part, type Parts, partsOf, rawParts, warningsOf } from "./check.ts";
 import { shapeProblems } from "./check-fan-out.ts";
+import { parseEndpoints } from "./endpoint-file.ts";
 import { type IncludedRoute, type Includes, readIncludes } from "./include.ts";
 import { byPlace, ConfigError, formatProblems, type Problem } from "./problem.ts";
-import { type Config, config, type RouteConfig } from "./schema.ts";
+import { type Config, config, type RouteConfig, type UpstreamConfig } from "./schema.ts";
 import { type Path, parseSource, type Source } from "./source.ts";
 import { schemaProblems } from "./validate.ts";
 
@@ -24,8 +28,16 @@ export interface Loaded {
   readonly schemas: ReadonlyMap<string, Schema>;
   /** Routes of the files that it includes. */
   readonly included: readonly IncludedRoute[];
-  /** What the module exports; undefined where there is none. */
+  /** Registers the services of the module; undefined where there is none. */
+  /** The key sets, by their paths in the same way. */
+  readonly keySets: KeySets;
+  /** Where the file is, as an absolute path. */
+  readonly folder: string;
   readonly routes: Routes | undefined;
+  /** What the file of `admin.token_file` holds. */
+  readonly adminToken: string | undefined;
+  /** The file as it was written: plain data. */
+  readonly given: unknown;
   /** What is no fault, but hardly meant; "" where there is nothing. Ready to print. */
   readonly warnings: string;
 }
@@ -36,7 +48,7 @@ export type ReadFile = (path: string) => Uint8Array;
 const fromDisk: ReadFile = (path) => readFileSync(path);
 
 /**
- * Loads a configuration. A module that it names is imported, and so runs.
+ * Loads a configuration. A module that it names is imported, and so runs, and registers its services.
  *
  * @param file path as the user gave it: reports name it so; paths in the file are relative to its folder
  * @throws ConfigError with every problem, if the file can't be read or anything in it is wrong
@@ -48,21 +60,27 @@ export async function loadConfig(file: string, read: ReadFile = fromDisk): Promi
   const parts = partsOf(source);
   const pem = new Map<string, string>();
   const schemas = new Map<string, Schema>();
+  const keySets = new Map<string, JSONWebKeySet>();
   const readBeside: ReadFile = (path) => read(resolve(dirname(file), path));
   const problems = [
     ...schemaProblems(source),
     ...crossProblems(source, parts),
+    ...adminProblems(source, parts),
     ...readPems(source, (path) => {
       const text = asText(readBeside(path));
       pem.set(path, text);
       return text;
     }),
     ...readImages(source, readBeside, schemas),
+    ...readKeySets(source, readBeside, keySets),
+    ...readEndpointFiles(source, parts.upstreams, dirname(file)),
   ];
   const includes = readIncludes(source, readBeside, whyUnread);
   problems.push(...includes.problems);
   const schemaOf = schemasByUpstream(parts, schemas);
   problems.push(...parts.routes.flatMap((part) => shapeProblems(source, part, schemaOf)));
+  const admin = readAdminToken(source, (path) => asText(readBeside(path)), whyUnread);
+  problems.push(...admin.problems);
   const module = await importModule(source, file, readBeside);
   problems.push(...module.problems);
   if (problems.length > 0) throw new ConfigError(problems.sort(byPlace), source.text);
@@ -72,7 +90,11 @@ export async function loadConfig(file: string, read: ReadFile = fromDisk): Promi
     included: includes.routes,
     pem,
     schemas,
+    keySets,
+    folder: dirname(resolve(file)),
     routes: module.routes,
+    adminToken: admin.token,
+    given: source.value,
     warnings,
   };
 }
@@ -141,27 +163,91 @@ function readImages(source: Source, read: ReadFile, schemas: Map<string, Schema>
   });
 }
 
+/** Reads every file with an issuer's keys. */
+function readKeySets(source: Source, read: ReadFile, keySets: Map<string, JSONWebKeySet>): Problem[] {
+  return [...rawParts(source, "listeners"), ...rawParts(source, "routes")].flatMap(({ path, value }) => {
+    const file = isMap(value) && isMap(value.jwt) ? value.jwt.jwks : undefined;
+    if (typeof file !== "string" || file === "" || file.includes("://") || keySets.has(file)) return [];
+    const at: Path = [...path, "jwt", "jwks"];
+    let text: string;
+    try {
+      text = asText(read(file));
+    } catch (error) {
+      return [source.problem(at, `${whyUnread(error)}: ${file}`)];
+    }
+    try {
+      const keys = JSON.parse(text) as JSONWebKeySet;
+      createLocalJWKSet(keys);
+      keySets.set(file, keys);
+      return [];
+    } catch {
+      return [source.problem(at, `no JSON Web Key Set in ${file}`, { hint: 'it is { "keys": [...] }' })];
+    }
+  });
+}
+
+/**
+ * Reads every file with endpoints: one that is broken from the start is found here, and not at the first call. From the disk, not
+ * as a part of the configuration: a change of it is no change of that.
+ */
+function readEndpointFiles(source: Source, upstreams: readonly Part<UpstreamConfig>[], folder: string): Problem[] {
+  return upstreams.flatMap(({ path, value }) => {
+    const { endpoints } = value;
+    if (Array.isArray(endpoints) || endpoints.file === undefined) return [];
+    const at: Path = [...path, "endpoints", "file"];
+    try {
+      const rules = { secure: value.tls !== undefined, who: `upstream "${String(path.at(-1))}"` };
+      parseEndpoints(endpoints.file, asText(fromDisk(resolve(folder, endpoints.file))), rules);
+      return [];
+    } catch (error) {
+      if (!(error instanceof ConfigError)) return [source.problem(at, `${whyUnread(error)}: ${endpoints.file}`)];
+      const [first] = error.problems;
+      return [
+        source.problem(at, `${first!.file}:${first!.line}:${first!.column}: ${first!.message}`, { hint: first!.hint }),
+      ];
+    }
+  });
+}
+
 interface ImportedModule {
   readonly routes: Routes | undefined;
   readonly problems: Problem[];
 }
 
-/** Imports the module, if one is named. Its file is read first: a runtime's word for a file that isn't there is a long one. */
+/** Imports the module, if one is named, and has it register its services. Its file is read first: a runtime's word for a file that isn't there is a long one. */
 async function importModule(source: Source, file: string, read: ReadFile): Promise<ImportedModule> {
   const path = isMap(source.value) ? source.value.module : undefined;
   if (typeof path !== "string" || path === "") return { routes: undefined, problems: [] };
   const problem = (message: string) => ({ routes: undefined, problems: [source.problem(["module"], message)] });
+  let version: string;
   try {
-    read(path);
+    version = versionOf(resolve(file, "..", path), read(path));
   } catch (error) {
     return problem(`${whyUnread(error)}: ${path}`);
   }
+  let routes: Routes;
   try {
     const specifier = /^(\.{0,2}\/|file:)/.test(path) ? path : `./${path}`;
-    return { routes: await loadRoutes(specifier, pathToFileURL(resolve(file)).href), problems: [] };
+    routes = await loadRoutes(specifier, pathToFileURL(resolve(file)).href, version);
   } catch (error) {
     return problem((error as Error).message);
   }
+  try {
+    return { routes: registerNow(routes), problems: [] };
+  } catch (error) {
+    return problem(`the services of ${path} can't be registered: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** Digests of modules as they were when first imported. */
+const firstDigests = new Map<string, string>();
+
+/** A runtime imports a module once for each URL: where it has other content now, a query makes it another. */
+function versionOf(path: string, bytes: Uint8Array): string {
+  const digest = createHash("sha256").update(bytes).digest("hex").slice(0, 16);
+  const first = firstDigests.get(path) ?? digest;
+  firstDigests.set(path, first);
+  return digest === first ? "" : `?version=${digest}`;
 }
 
 /** Reads every PEM file and looks whether it holds what it should: a bad one is found here and not at the first call. */

@@ -12,6 +12,7 @@ import type { Endpoint } from "../upstream/endpoint.ts";
 import type { RpcStatus } from "../wire/rpc-status.ts";
 import { Leg, type LegOwner } from "./leg.ts";
 import type { Reply } from "./reply.ts";
+import { Room } from "./room.ts";
 import { Tally } from "./tally.ts";
 
 /** What a fan-out is made of. */
@@ -45,8 +46,8 @@ export class FanOut implements HttpStream, LegOwner {
   closed = false;
   readonly legs: Leg[] = [];
   readonly tally: Tally;
+  readonly room: Room;
   readonly #parts: FanOutParts;
-  readonly #policy: CompleteGatherPolicy;
   readonly #reply: Reply;
   /** The request so far, as long as there are legs that haven't begun. */
   #body: BodyRange[] = [];
@@ -56,17 +57,15 @@ export class FanOut implements HttpStream, LegOwner {
   #taken = 0;
   /** None had taken less, when they were last looked at. */
   #slowest: Leg | undefined;
-  /** Bytes of replies that are held, or on their way to be. */
-  #held = 0;
   #beginning = false;
 
   constructor(parts: FanOutParts) {
     this.#parts = parts;
-    this.#policy = parts.policy;
     this.listener = parts.listener;
     this.localEnded = parts.end;
     this.tally = new Tally(parts.endpoints.length, parts.policy.wait);
     this.#reply = parts.replyOf(this);
+    this.room = new Room(parts.policy, this.#reply.flows);
   }
 
   /** Sends the call on its ways. */
@@ -93,7 +92,7 @@ export class FanOut implements HttpStream, LegOwner {
     this.localEnded = end;
     this.#bytes += stop - start;
     if (this.#unbegun) {
-      if (this.#bytes > this.#policy.maxTotalBytes) {
+      if (this.#bytes > this.#parts.policy.maxTotalBytes) {
         this.fail(requestTooLarge(this.#bytes));
         return true;
       }
@@ -110,6 +109,7 @@ export class FanOut implements HttpStream, LegOwner {
 
   consume(bytes: number): void {
     this.#reply.sent(bytes);
+    this.room.resume();
   }
 
   /** The call is over for the caller: for all legs, too. */
@@ -121,21 +121,12 @@ export class FanOut implements HttpStream, LegOwner {
 
   // --- the legs' side
 
-  get room(): number {
-    const { maxMessageBytes, maxTotalBytes } = this.#policy;
-    return Math.min(maxMessageBytes, maxTotalBytes - this.#held);
-  }
-
-  hold(bytes: number): void {
-    this.#held += bytes;
-  }
-
   /** The caller gets credit for what the slowest leg has taken, or with `drop_leg` for a bounded lead over it. */
   onConsumed(): void {
     if (this.closed || this.#taken === this.#bytes) return;
     // of a hundred legs each tells of itself: looking at all of them each time would cost as much as all else
     const known = this.#slowest;
-    const waits = this.#policy.onSlow === "wait";
+    const waits = this.#parts.policy.onSlow === "wait";
     if (waits && known !== undefined && !known.closed && known.consumed <= this.#taken) return;
     let slowest = Number.POSITIVE_INFINITY;
     let quickest = 0;
@@ -169,13 +160,14 @@ export class FanOut implements HttpStream, LegOwner {
     if (this.closed) return;
     if (this.tally.complete) this.#finish();
     else if (!this.#beginning) this.#beginMore();
+    this.room.resume();
     this.onConsumed();
   }
 
   /** A leg has failed: it is an entry of the reply, or the failure of the call. */
   fall(leg: Leg, status: RpcStatus): void {
     this.tally.failed++;
-    if (this.#policy.fail === "call" || !this.#reply.fall(leg, status)) this.fail(status);
+    if (this.#parts.policy.fail === "call" || !this.#reply.fall(leg, status)) this.fail(status);
   }
 
   /** Ends the call with a status. */
@@ -199,14 +191,14 @@ export class FanOut implements HttpStream, LegOwner {
   /** Not from within itself: a leg that fails at once, as many may, ends before the next begins. */
   #beginMore(): void {
     this.#beginning = true;
-    while (!this.closed && this.#unbegun && this.#running < this.#policy.maxConcurrent) this.#begin();
+    while (!this.closed && this.#unbegun && this.#running < this.#parts.policy.maxConcurrent) this.#begin();
     this.#beginning = false;
     if (!this.#unbegun) this.#body = [];
     this.onConsumed();
   }
 
   get #running(): number {
-    if (this.#policy.maxConcurrent >= this.#parts.endpoints.length) return 0;
+    if (this.#parts.policy.maxConcurrent >= this.#parts.endpoints.length) return 0;
     return this.legs.reduce((sum, { closed }) => (closed ? sum : sum + 1), 0);
   }
 

@@ -31,6 +31,9 @@ export abstract class Reply {
     this.options = options;
   }
 
+  /** Messages leave as they come, so that there is room for more with time. */
+  abstract readonly flows: boolean;
+
   /** A message of a leg. Where it is held back, `leg.onHeld` and `leg.onLeft` are called. */
   abstract take(leg: Leg, payload: Uint8Array): void;
   /** A leg has ended well. It may turn out that it hasn't: then `fanOut.fall` is called. */

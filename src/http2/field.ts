@@ -19,6 +19,8 @@ export const FieldKind = {
   connectionSpecific: 9,
   /** An unknown pseudo-header, a name that isn't a lower-case token, or a value with NUL, CR or LF. */
   malformed: 10,
+  /** Meant for the next hop alone, though HTTP/2 takes it for any other: http2-settings, and what HTTP says to proxies (RFC 9110 section 11.7). */
+  nextHop: 11,
 } as const;
 export type FieldKind = (typeof FieldKind)[keyof typeof FieldKind];
 
@@ -36,6 +38,10 @@ const kindOfName = new Map<string, FieldKind>([
   ["proxy-connection", FieldKind.connectionSpecific],
   ["transfer-encoding", FieldKind.connectionSpecific],
   ["upgrade", FieldKind.connectionSpecific],
+  ["http2-settings", FieldKind.nextHop],
+  ["proxy-authenticate", FieldKind.nextHop],
+  ["proxy-authorization", FieldKind.nextHop],
+  ["proxy-authentication-info", FieldKind.nextHop],
 ]);
 
 /** RFC 9110 section 5.6.2, without upper case (RFC 9113 section 8.2.1). */

@@ -6,10 +6,11 @@ import type { Routes } from "./routes.ts";
  *
  * @param specifier "./routes.js", "/etc/manifold/routes.js" or a file: URL
  * @param base the configuration file, as a file: URL: what a relative specifier is relative to
+ * @param query behind the URL, such as "?version=2": a runtime imports a module once for each URL. Default none
  * @throws TypeError naming the module, if it can't be imported, or exports no such function
  */
-export async function loadRoutes(specifier: string, base: string): Promise<Routes> {
-  const url = resolveModule(specifier, base);
+export async function loadRoutes(specifier: string, base: string, query = ""): Promise<Routes> {
+  const url = resolveModule(specifier, base) + query;
   let loaded: { default?: unknown; routes?: unknown };
   try {
     loaded = await import(url);

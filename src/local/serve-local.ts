@@ -1,13 +1,15 @@
 /** Serve local: a request on a stream of ours, answered by a Connect handler in this process. */
 import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import type { UniversalHandlerFn, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
-import type { Origin } from "../call.ts";
+import type { Identity, Origin } from "../call.ts";
+import { decompress } from "../compress/compress.ts";
 import type { HttpStream, ResetCause, StreamListener } from "../http2/api.ts";
 import { ErrorCode } from "../http2/errors.ts";
 import { Field, valueOf } from "../http2/field.ts";
 import { isGrpc } from "../universal/exchange.ts";
 import { fieldsOf, headersOf } from "../universal/headers.ts";
-import { peerKey } from "../universal/request.ts";
+import { identityKey, peerKey } from "../universal/request.ts";
+import { type BodyStatus, bodyStatus } from "../wire/body-status.ts";
 import { encodeMessage } from "../wire/message.ts";
 import { statusOfReset } from "../wire/status.ts";
 import { RequestBody } from "./request-body.ts";
@@ -17,17 +19,21 @@ export interface LocalRequest {
   /** Pseudo-fields first. */
   readonly fields: readonly Field[];
   readonly origin: Origin;
+  /** The request has no body. Default: what the stream says. */
+  readonly bodyless?: boolean;
+  /** Who calls, where that was asked: handlers find it by `identityKey`. */
+  readonly identity?: Identity | undefined;
   /** What carries the stream: over "1.1" there are no bidirectional streams. Default "2.0". */
   readonly httpVersion?: "1.1" | "2.0";
   /** Told once, when the exchange is over. */
   readonly onEnd?: ((outcome: LocalOutcome) => void) | undefined;
 }
 
-/** How a local call ended, as far as HTTP says: a Connect stream has its status inside the body. */
+/** How a local call ended. */
 export interface LocalOutcome {
   /** HTTP's; undefined if no response began. */
   readonly status: number | undefined;
-  /** `grpc-status` as it was sent, where one was. */
+  /** As it was sent, in trailers, in the head or inside the body; undefined where HTTP's status says all. */
   readonly grpcStatus: string | undefined;
   readonly requestBytes: number;
   readonly responseBytes: number;
@@ -63,6 +69,7 @@ class LocalExchange implements StreamListener {
   #discarded = 0;
   /** HTTP's, once the head is sent. */
   #status: number | undefined;
+  #inBody: BodyStatus | undefined;
   #over = false;
   /** It was answered from outside: what the handler says comes too late. */
   #refused = false;
@@ -71,14 +78,14 @@ class LocalExchange implements StreamListener {
     this.#request = request;
     this.#stream = request.stream;
     this.#body = new RequestBody((bytes) => request.stream.consume(bytes));
-    if (request.stream.remoteEnded) this.#body.end();
+    if (request.bodyless ?? request.stream.remoteEnded) this.#body.end();
   }
 
   async run(handler: UniversalHandlerFn): Promise<void> {
     try {
       const response = await handler(this.#universalRequest());
       await this.#respond(response);
-      this.#end(grpcStatusOf(response), undefined);
+      this.#end(grpcStatusOf(response) ?? this.#statusInBody(), undefined);
     } catch (error) {
       this.#failed(error);
     }
@@ -134,7 +141,7 @@ class LocalExchange implements StreamListener {
   }
 
   #universalRequest(): UniversalServerRequest {
-    const { fields, origin, httpVersion = "2.0" } = this.#request;
+    const { fields, origin, identity, httpVersion = "2.0" } = this.#request;
     const authority = valueOf(fields, ":authority") ?? valueOf(fields, "host") ?? "localhost";
     return {
       httpVersion,
@@ -143,7 +150,7 @@ class LocalExchange implements StreamListener {
       header: headersOf(fields),
       body: this.#body,
       signal: this.#abort.signal,
-      contextValues: createContextValues().set(peerKey, origin.peer),
+      contextValues: createContextValues().set(peerKey, origin.peer).set(identityKey, identity),
     };
   }
 
@@ -158,6 +165,7 @@ class LocalExchange implements StreamListener {
       const bodyless = piece === undefined || piece.done === true;
       this.#status = response.status;
       if (bodyless && isEmpty(trailer)) return this.#stream.sendHeaders(head, true);
+      if (this.#request.onEnd !== undefined) this.#inBody = bodyStatus(head, decompress);
       this.#stream.sendHeaders(head, false);
       for (; piece !== undefined && piece.done !== true; piece = await pieces!.next()) await this.#send(piece.value);
       this.#sendTrailers(trailer);
@@ -170,6 +178,7 @@ class LocalExchange implements StreamListener {
   async #send(bytes: Uint8Array): Promise<void> {
     this.#checkOpen();
     this.#responseBytes += bytes.length;
+    this.#inBody?.push(bytes, 0, bytes.length);
     if (this.#stream.sendData(bytes, 0, bytes.length, false)) return;
     this.#held += bytes.length;
     await new Promise<void>((resolve) => {
@@ -180,6 +189,10 @@ class LocalExchange implements StreamListener {
 
   #checkOpen(): void {
     if (this.#stream.closed || this.#refused) throw this.#abort.signal.reason;
+  }
+
+  #statusInBody(): string | undefined {
+    return this.#inBody && valueOf(this.#inBody.end(), "grpc-status");
   }
 
   #sendTrailers(trailer: Headers): void {

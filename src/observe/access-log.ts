@@ -1,6 +1,6 @@
-/** Access log: one line per call, once it is over. */
+/** Access log: one line per call, once it is over, and one per request that was refused before it was a call. */
 import { statusName } from "../wire/status.ts";
-import type { CallRecord } from "./call-record.ts";
+import type { CallRecord, HttpRefusalRecord } from "./call-record.ts";
 import { clock, colours, type Paint } from "./colour.ts";
 import type { WriteLine } from "./lines.ts";
 import { printable, printableJson } from "./printable.ts";
@@ -14,11 +14,12 @@ export interface AccessLogOptions {
   readonly colour?: boolean;
 }
 
-export type AccessLog = (record: CallRecord) => void;
+export type AccessLog = (record: CallRecord | HttpRefusalRecord) => void;
 
 export function createAccessLog({ write, format, colour = false }: AccessLogOptions): AccessLog {
   const line = format === "json" ? jsonLine : prettyLine(colour);
-  return (record) => write(line(record));
+  const refusalLine = format === "json" ? jsonRefusal : prettyRefusal(colour);
+  return (record) => write("call" in record ? line(record) : refusalLine(record));
 }
 
 function jsonLine(record: CallRecord): string {
@@ -36,6 +37,7 @@ function jsonLine(record: CallRecord): string {
       upstream_protocol: record.upstreamProtocol,
       peer: call.peer.address,
       peer_port: call.peer.port,
+      identity: call.identity?.name,
       endpoint: record.endpoint,
       duration_ms: Math.round(record.durationMs * 1_000) / 1_000,
       request_bytes: record.requestBytes,
@@ -64,6 +66,29 @@ function prettyLine(colour: boolean): (record: CallRecord) => string {
     const why = record.detail ?? record.message;
     if (why !== undefined && why !== "") columns.push(dim(printable(why)));
     return `${columns.join("  ")}\n`;
+  };
+}
+
+function jsonRefusal({ peer, httpStatus, message, method, path, authority }: HttpRefusalRecord): string {
+  const fields = {
+    http_status: httpStatus,
+    method,
+    path,
+    authority,
+    peer: peer.address,
+    peer_port: peer.port,
+    message,
+  };
+  return `${printableJson(JSON.stringify({ level: 30, time: Date.now(), msg: "refused", ...fields }))}\n`;
+}
+
+/** `12:34:56.789  HTTP 404             GET /favicon.ico  no method at path "/favicon.ico"` */
+function prettyRefusal(colour: boolean): (record: HttpRefusalRecord) => string {
+  const { dim, yellow } = colours(colour);
+  return ({ httpStatus, method, path, message }) => {
+    const request = method === undefined ? dim("-") : printable(`${method} ${path}`);
+    const status = yellow(`HTTP ${httpStatus}`.padEnd(longestName));
+    return `${[dim(clock(new Date())), status, request, dim(printable(message))].join("  ")}\n`;
   };
 }
 

@@ -1,5 +1,5 @@
-/** What is known of a call once it is over: one line of the access log, one sample of a metric. */
-import type { Call, Protocol } from "../call.ts";
+/** What is known of a call once it is over, or of a request that was none: one line of the access log, one sample of a metric. */
+import type { Call, Peer, Protocol } from "../call.ts";
 
 export interface CallRecord {
   readonly call: Call;
@@ -15,6 +15,25 @@ export interface CallRecord {
   readonly requestBytes: number;
   readonly responseBytes: number;
   readonly durationMs: number;
+  /** What the route that took the call is called; undefined where none did, or a director of the user's says nothing. */
+  readonly route?: string;
+  /** Name of the upstream that it was for. */
+  readonly upstream?: string;
+  /** Name of the limit that turned it away. */
+  readonly limit?: string;
   /** For the log alone, never sent: what went wrong, with addresses. */
   readonly detail?: string;
+}
+
+/** A request that was refused in plain HTTP before it was an RPC. What couldn't be read of it isn't there. */
+export interface HttpRefusalRecord {
+  readonly peer: Peer;
+  /** HTTP's: 404, 405, 415, 505, or what is answered to a request that breaks HTTP/1.1, such as 400. */
+  readonly httpStatus: number;
+  /** Why, as the caller was told. */
+  readonly message: string;
+  readonly method?: string;
+  /** With its query, as it came. */
+  readonly path?: string;
+  readonly authority?: string;
 }

@@ -6,6 +6,7 @@ import { type BodyRange, joinRanges, keepRange } from "../http2/body.ts";
 import { ErrorCode } from "../http2/errors.ts";
 import { Field, FieldKind, valueOf } from "../http2/field.ts";
 import { parseConnectError } from "../wire/connect-error.ts";
+import { mediaType } from "../wire/content-type.ts";
 import { isCompressed } from "../wire/encoding.ts";
 import { EnvelopeFlag, EnvelopeReader, type EnvelopeSink, envelopePrefix, Handling } from "../wire/envelope.ts";
 import { isMetadata, splitTrailers } from "../wire/metadata.ts";
@@ -172,7 +173,3 @@ export class ConnectUnaryClient extends Layer implements EnvelopeSink {
 }
 
 const nothing = new Uint8Array(0);
-
-function mediaType(contentType: string): string {
-  return contentType.split(";", 1)[0]!.trim().toLowerCase();
-}

@@ -2,6 +2,7 @@
 import { ErrorCode } from "../http2/errors.ts";
 import { Field, FieldKind, valueOf } from "../http2/field.ts";
 import { Base64Decoder, Base64Encoder } from "../wire/base64-stream.ts";
+import { mediaType } from "../wire/content-type.ts";
 import { EnvelopeFlag } from "../wire/envelope.ts";
 import { encodeWebTrailers, parseWebTrailers } from "../wire/web-trailers.ts";
 import { LastEnvelopeClient, LastEnvelopeServer } from "./last-envelope.ts";
@@ -21,8 +22,7 @@ export function requestFromGrpcWeb(fields: readonly Field[]): Field[] {
 
 /** "application/grpc-web-text+proto" to "application/grpc+proto". Parameters go: gRPC has none. */
 function grpcType(value: string): string {
-  const media = value.split(";", 1)[0]!.trim().toLowerCase();
-  return media.replace(/^application\/grpc-web(-text)?/, "application/grpc");
+  return mediaType(value).replace(/^application\/grpc-web(-text)?/, "application/grpc");
 }
 
 function webType(value: string, form: "-web" | "-web-text"): string {

@@ -1,19 +1,26 @@
 /** Route table: a director that is a list of rules; the first that matches wins. */
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { Call } from "../call.ts";
+import { type AdmissionOptions, createAdmission } from "../admit/admission.ts";
+import type { Admit, Call } from "../call.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { Destination, Director, Rewrite } from "./director.ts";
 import { type FanOutRoute, fanOutOutcome } from "./fan-out-route.ts";
 import { type CompiledMatch, compileMatch, type Match } from "./match.ts";
+import type { RetryPolicy } from "./retry-policy.ts";
+import { splitByWeight, type WeightedUpstream } from "./split.ts";
 
 /** One rule: calls that match go to an upstream or to many endpoints, or are refused. */
 export type Route = ForwardRoute | FanOutRoute | RefuseRoute;
 
-export interface ForwardRoute {
+export interface ForwardRoute extends AdmissionOptions {
+  /** What metrics call it. Default: nothing. */
+  readonly name?: string;
   /** Default: every call. */
   readonly match?: Match;
-  readonly to: Upstream;
+  /** Or several, each with a share of the calls by its weight. */
+  readonly to: Upstream | readonly WeightedUpstream[];
   readonly rewrite?: Rewrite;
+  readonly retry?: RetryPolicy;
   /** Milliseconds, at most; the caller's own deadline counts where it is shorter. */
   readonly timeoutMs?: number;
 }
@@ -26,7 +33,7 @@ export interface RefuseRoute {
 /**
  * Makes a director of routes. A call that none matches is answered `unimplemented`.
  *
- * @throws TypeError naming the pattern and the number of the route, if one can't be understood
+ * @throws TypeError naming the pattern or the weight, and the number of the route, if one can't be understood
  */
 export function createRouteTable(routes: readonly Route[]): Director {
   const rules = routes.map(compileRoute);
@@ -70,14 +77,35 @@ function outcomeOf(route: Route): Rule["outcome"] {
       throw new ConnectError(message, code);
     };
   }
-  const { to, rewrite, timeoutMs } = route;
-  const destination: Destination = {
+  const { to } = route;
+  const admit = createAdmission(route);
+  if (!isSplit(to)) {
+    const destination = destinationOf(route, to, admit);
+    return () => destination;
+  }
+  const destinations = to.map(({ upstream }) => destinationOf(route, upstream, admit));
+  const draw = splitByWeight(to);
+  return () => destinations[draw()]!;
+}
+
+function isSplit(to: ForwardRoute["to"]): to is readonly WeightedUpstream[] {
+  return Array.isArray(to);
+}
+
+function destinationOf(
+  { name, rewrite, retry, timeoutMs }: ForwardRoute,
+  upstream: Upstream,
+  admit: Admit | undefined,
+): Destination {
+  return {
     mode: "one-to-one",
-    upstream: to,
+    upstream,
+    ...(name === undefined ? {} : { route: name }),
     ...(rewrite === undefined ? {} : { rewrite }),
+    ...(retry === undefined ? {} : { retry }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(admit === undefined ? {} : { admit }),
   };
-  return () => destination;
 }
 
 /** The rules that a path can meet, up to the first that asks for nothing else. */

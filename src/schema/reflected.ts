@@ -90,8 +90,9 @@ function link(files: ReadonlyMap<string, FileDescriptorProto>) {
 /** `unimplemented` says all; any other is the cause of the call's failure, and no answer to it. */
 function describe(error: ConnectError): ConnectError {
   if (error.code === Code.Unimplemented || error.code === Code.Internal) return error;
+  const hint = error.code === Code.Unknown ? '; give "schema: { image: FILE }" instead' : ""; // another server's answer
   return new ConnectError(
-    `schema of the upstream can't be had by reflection: ${error.rawMessage}`,
+    `schema of the upstream can't be had by reflection: ${error.rawMessage}${hint}`,
     error.code,
     undefined,
     undefined,

@@ -1,7 +1,8 @@
 /** Listener: one port, cleartext or TLS, for HTTP/2 and whatever else comes. */
 import { createServer as createTcpServer, type Server as NetServer, type Socket } from "node:net";
-import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { createSecureContext, type TLSSocket, type Server as TlsServer } from "node:tls";
 import type { ConnectError } from "@connectrpc/connect";
+import { type AdmissionOptions, createAdmission } from "../admit/admission.ts";
 import type { Http1Settings } from "../http1/settings.ts";
 import { checkSettings, defaultSettings, type Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
@@ -9,18 +10,12 @@ import type { Proxy } from "../proxy.ts";
 import { parseListenAddress } from "./address.ts";
 import { type CorsOptions, createCors } from "./cors.ts";
 import { detect } from "./detect.ts";
-import { openSession, type Session } from "./session.ts";
+import { openSession, type Session, type SessionOptions } from "./session.ts";
+import { createTlsServer, type ListenerTls, tlsOptions } from "./tls-server.ts";
 
-/** TLS of a listener; all in PEM. */
-export interface ListenerTls {
-  /** Certificate, and behind it those that lead up to a known authority. */
-  readonly cert: string;
-  readonly key: string;
-  /** Authorities of client certificates. With it every client must show one; without, none is asked for. */
-  readonly clientCa?: string;
-}
+export type { ListenerTls } from "./tls-server.ts";
 
-export interface ListenerOptions {
+export interface ListenerOptions extends AdmissionOptions {
   /** "127.0.0.1:8080", "[::1]:8080", ":8080" (all interfaces); port 0 lets the system choose. */
   readonly address: string;
   readonly tls?: ListenerTls;
@@ -41,113 +36,174 @@ export interface BoundAddress {
 
 export interface Listener {
   readonly bound: BoundAddress;
+  readonly options: ListenerOptions;
+  /** Connections open now, and calls on them. */
+  readonly connections: number;
+  readonly streams: number;
+  /**
+   * Makes ready to go on with other options, on the same port and with the same connections. Certificates and limits are for
+   * new connections; if limits or client authorities differ, those there are end with their last call.
+   *
+   * @returns what does so, and can't fail
+   * @throws TypeError, RangeError or the runtime's error for what can't be used: then all is as before
+   */
+  prepare(options: ListenerOptions): () => void;
+  /** Stops to listen; connections stay as they are. */
+  closePort(): void;
+  /** Listens again. */
+  openPort(): Promise<void>;
   /** Takes no new connections, and no new calls on those there are; resolves when all have ended. */
   drain(): Promise<void>;
   /** Ends all calls that are left with an error. */
   abort(error: ConnectError): void;
 }
 
-/** Opens a port. Rejects with the system's error where it can't be had, with a RangeError for a limit that can't be. */
-export async function listen(proxy: Proxy, options: ListenerOptions, log: Log | undefined): Promise<Listener> {
-  const { host, port } = parseListenAddress(options.address);
-  if (options.http2 !== undefined) checkSettings(options.http2);
-  const secure = options.tls !== undefined;
-  const prefaceTimeoutMs = options.http2?.prefaceTimeoutMs ?? defaultSettings.prefaceTimeoutMs;
-  const sessionOptions = {
-    proxy,
-    secure,
-    http1: options.http1,
-    http2: options.http2,
-    cors: options.cors === undefined ? undefined : createCors(options.cors),
-    log,
-  };
-  /** Every connection; without a session as long as its protocol isn't known. */
-  const sockets = new Map<Socket, Session | undefined>();
-  let draining: Promise<void> | undefined;
-  let drained = () => {};
+/** What a change can't turn into another without opening the port anew. */
+export function kindOf({ tls }: ListenerOptions): "cleartext" | "tls" | "mutual tls" {
+  return tls === undefined ? "cleartext" : tls.clientCa === undefined ? "tls" : "mutual tls";
+}
 
-  function accept(socket: Socket): void {
-    sockets.set(socket, undefined);
+export interface ListenContext {
+  readonly proxy: Proxy;
+  readonly log: Log | undefined;
+}
+
+/** Opens a port. Rejects with the system's error where it can't be had, with a RangeError for a limit that can't be. */
+export async function listen(options: ListenerOptions, context: ListenContext): Promise<Listener> {
+  const listener = new PortListener(options, context);
+  await listener.openPort();
+  return listener;
+}
+
+class PortListener implements Listener {
+  options: ListenerOptions;
+  bound: BoundAddress;
+  readonly #context: ListenContext;
+  readonly #sessionOptions: SessionOptions;
+  /** Every connection; without a session as long as its protocol isn't known. */
+  readonly #sockets = new Map<Socket, Session | undefined>();
+  #server: NetServer | undefined;
+  #draining: Promise<void> | undefined;
+  #drained = () => {};
+
+  constructor(options: ListenerOptions, context: ListenContext) {
+    const { host, port } = parseListenAddress(options.address);
+    const secure = options.tls !== undefined;
+    this.options = options;
+    this.bound = { address: host, port, secure };
+    this.#context = context;
+    this.#sessionOptions = { ...context, secure, ...sessionParts(options) };
+  }
+
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  get streams(): number {
+    let sum = 0;
+    for (const session of this.#sockets.values()) sum += session?.streams ?? 0;
+    return sum;
+  }
+
+  async openPort(): Promise<void> {
+    const { address, tls } = this.options;
+    const { log } = this.#context;
+    const accept = (socket: Socket) => this.#accept(socket);
+    const handshakeTimeout = this.#prefaceTimeoutMs;
+    const server =
+      tls === undefined ? createTcpServer(accept) : createTlsServer(tls, { accept, handshakeTimeout, log });
+    const { host } = parseListenAddress(address);
+    await bind(server, host, this.bound.port);
+    server.on("error", (error) => log?.warn({ address, error: error.message }, "connection not accepted"));
+    const bound = server.address() as { address: string; port: number };
+    this.bound = { ...this.bound, address: bound.address, port: bound.port };
+    this.#server = server;
+  }
+
+  closePort(): void {
+    this.#server?.close();
+    this.#server = undefined;
+  }
+
+  prepare(options: ListenerOptions): () => void {
+    const parts = sessionParts(options);
+    if (options.tls !== undefined) createSecureContext(tlsOptions(options.tls));
+    return () => {
+      const before = this.options;
+      this.options = options;
+      Object.assign(this.#sessionOptions, parts);
+      if (options.tls !== undefined && !same(options.tls, before.tls)) {
+        (this.#server as TlsServer | undefined)?.setSecureContext(tlsOptions(options.tls));
+      }
+      if (same(connectionParts(before), connectionParts(options))) return;
+      for (const session of this.#sockets.values()) session?.shutdown();
+    };
+  }
+
+  drain(): Promise<void> {
+    if (this.#draining !== undefined) return this.#draining;
+    this.closePort();
+    this.#draining = new Promise((resolve) => {
+      this.#drained = resolve;
+      if (this.#sockets.size === 0) resolve();
+    });
+    for (const session of this.#sockets.values()) session?.shutdown();
+    return this.#draining;
+  }
+
+  abort(error: ConnectError): void {
+    for (const [socket, session] of [...this.#sockets]) {
+      if (session === undefined) socket.destroy();
+      else session.abort(error);
+    }
+  }
+
+  get #prefaceTimeoutMs(): number {
+    return this.options.http2?.prefaceTimeoutMs ?? defaultSettings.prefaceTimeoutMs;
+  }
+
+  #accept(socket: Socket): void {
+    this.#sockets.set(socket, undefined);
     socket.setNoDelay(true);
     socket.on("error", () => socket.destroy());
     socket.on("close", () => {
-      sockets.delete(socket);
-      if (sockets.size === 0) drained();
+      this.#sockets.delete(socket);
+      if (this.#sockets.size === 0) this.#drained();
     });
-    if (draining !== undefined) socket.destroy();
-    else if (secure && (socket as TLSSocket).alpnProtocol === "h2") open(socket, "http2");
+    if (this.#draining !== undefined) socket.destroy();
+    else if (this.bound.secure && (socket as TLSSocket).alpnProtocol === "h2") this.#open(socket, "http2");
     else {
-      detect(socket, prefaceTimeoutMs, ({ protocol, head }) => {
+      detect(socket, this.#prefaceTimeoutMs, ({ protocol, head }) => {
         if (protocol === "unknown") socket.destroy();
-        else open(socket, protocol).receive(head);
+        else this.#open(socket, protocol).receive(head);
       });
     }
   }
 
-  function open(socket: Socket, protocol: "http1" | "http2"): Session {
-    const session = openSession(socket, protocol, sessionOptions);
-    sockets.set(socket, session);
-    if (draining) session.shutdown();
+  #open(socket: Socket, protocol: "http1" | "http2"): Session {
+    const session = openSession(socket, protocol, this.#sessionOptions);
+    this.#sockets.set(socket, session);
+    if (this.#draining) session.shutdown();
     return session;
   }
-
-  const server =
-    options.tls === undefined
-      ? createTcpServer(accept)
-      : tlsServer(options.tls, { accept, handshakeTimeout: prefaceTimeoutMs, log });
-  await bind(server, host, port);
-  server.on("error", (error) =>
-    log?.warn({ address: options.address, error: error.message }, "connection not accepted"),
-  );
-  const bound = server.address() as { address: string; port: number };
-  return {
-    bound: { address: bound.address, port: bound.port, secure },
-    drain() {
-      if (draining !== undefined) return draining;
-      server.close();
-      draining = new Promise((resolve) => {
-        drained = resolve;
-        if (sockets.size === 0) resolve();
-      });
-      for (const session of sockets.values()) session?.shutdown();
-      return draining;
-    },
-    abort(error) {
-      for (const [socket, session] of [...sockets]) {
-        if (session === undefined) socket.destroy();
-        else session.abort(error);
-      }
-    },
-  };
 }
 
-interface TlsServerOptions {
-  readonly accept: (socket: Socket) => void;
-  /** Milliseconds. */
-  readonly handshakeTimeout: number;
-  readonly log: Log | undefined;
+/** What sessions are made with. */
+function sessionParts(options: ListenerOptions): Pick<SessionOptions, "http1" | "http2" | "cors" | "admit"> {
+  const { http1, http2, cors } = options;
+  if (http2 !== undefined) checkSettings(http2);
+  const admit = createAdmission(options);
+  return { http1, http2, cors: cors === undefined ? undefined : createCors(cors), admit };
 }
 
-function tlsServer(
-  { cert, key, clientCa }: ListenerTls,
-  { accept, handshakeTimeout, log }: TlsServerOptions,
-): NetServer {
-  const server = createTlsServer(
-    {
-      cert,
-      key,
-      ALPNProtocols: ["h2", "http/1.1"],
-      minVersion: "TLSv1.2", // RFC 9113 section 9.2
-      handshakeTimeout,
-      ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
-    },
-    accept,
-  );
-  server.on("tlsClientError", (error: Error, socket: TLSSocket) => {
-    log?.info({ peer: socket.remoteAddress, error: error.message }, "TLS handshake failed");
-    socket.destroy();
-  });
-  return server;
+/** What holds for a connection as long as it lives. */
+function connectionParts({ http1 = {}, http2 = {}, tls }: ListenerOptions): object {
+  return { http1, http2, clientCa: tls?.clientCa };
+}
+
+/** Plain data with its keys in one order, as the same code makes it. */
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 function bind(server: NetServer, host: string, port: number): Promise<void> {

@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { ConnectError } from "@connectrpc/connect";
-import type { Origin } from "../call.ts";
+import type { Admit, Origin } from "../call.ts";
 import { Http1Connection } from "../http1/connection.ts";
 import type { Http1Settings } from "../http1/settings.ts";
 import type { ConnectionListener } from "../http2/api.ts";
@@ -15,16 +15,20 @@ import { certificateOf } from "./certificate.ts";
 import type { Cors } from "./cors.ts";
 import { corsLayer } from "./cors-layer.ts";
 
+/** A listener's, for all its sessions: what isn't read-only changes when the listener does. */
 export interface SessionOptions {
   readonly proxy: Proxy;
   readonly secure: boolean;
-  readonly http1: Partial<Http1Settings> | undefined;
-  readonly http2: Partial<Http2Settings> | undefined;
-  readonly cors: Cors | undefined;
+  http1: Partial<Http1Settings> | undefined;
+  http2: Partial<Http2Settings> | undefined;
+  cors: Cors | undefined;
+  admit: Admit | undefined;
   readonly log: Log | undefined;
 }
 
 export interface Session {
+  /** Calls open now. */
+  readonly streams: number;
   /** Takes bytes that were read before the session was made. */
   receive(chunk: Uint8Array): void;
   /** Closed with the last call. */
@@ -36,12 +40,22 @@ export interface Session {
 export function openSession(socket: Socket, protocol: "http1" | "http2", options: SessionOptions): Session {
   const { secure, http1, http2 } = options;
   const httpVersion = protocol === "http1" ? "1.1" : "2.0";
-  const listener = listenerOf({ ...originOf(socket, secure), httpVersion }, options);
+  const origin: Origin = {
+    ...originOf(socket, secure),
+    httpVersion,
+    get admit() {
+      return options.admit; // as it is now
+    },
+  };
+  const listener = listenerOf(origin, options);
   const connection =
     protocol === "http2"
       ? new Http2Connection(socket, { role: "server", listener, settings: http2 ?? {} })
       : new Http1Connection(socket, { secure, listener, settings: http1 ?? {} });
   return {
+    get streams() {
+      return connection.streamCount;
+    },
     receive: (chunk) => connection.receive(chunk),
     shutdown: () => connection.shutdown(),
     abort(error) {
@@ -51,15 +65,18 @@ export function openSession(socket: Socket, protocol: "http1" | "http2", options
   };
 }
 
-function listenerOf(origin: Origin, { proxy, cors, log }: SessionOptions): ConnectionListener {
+function listenerOf(origin: Origin, options: SessionOptions): ConnectionListener {
+  const { proxy, log } = options;
   return {
     onRequest(raw, fields) {
+      const { cors } = options; // as it is now
       if (cors === undefined) return proxy.accept({ stream: raw, fields, origin });
       const layer = corsLayer(cors, raw, fields);
       if (layer === undefined) return discardRest(raw);
       layer.listener = proxy.accept({ stream: layer, fields, origin });
       return layer;
     },
+    onUnreadable: (status, message) => proxy.noteUnreadable(origin, status, message),
     onClose(error) {
       if (error !== undefined) log?.debug({ peer: origin.peer.address, error: error.message }, "connection ended");
     },

@@ -193,5 +193,5 @@ export class UniversalExchange implements HttpStream, ReplyBodyOwner {
 
 /** And not gRPC-Web, which has its trailers in the body. */
 export function isGrpc(contentType: string | null | undefined): boolean {
-  return /^application\/grpc\s*([+;]|$)/i.test(contentType ?? "");
+  return /^application\/grpc[ \t]*([+;]|$)/i.test(contentType ?? "");
 }

@@ -1,8 +1,6 @@
 /** Header fields to the Fetch API's `Headers` and back. Values stay binary strings: `Headers` holds bytes too. */
 import { Field, FieldKind } from "../http2/field.ts";
-
-/** About one hop only (RFC 9110 section 7.6.1), though their names are no sign of it. */
-const hopByHop = new Set(["http2-settings", "te"]);
+import { trimSpace } from "../wire/white-space.ts";
 
 /**
  * Makes `Headers` of a response's fields or of trailers. Pseudo-fields and what concerns one hop only are left out. Where a name
@@ -23,7 +21,7 @@ export function fieldsOf(headers: Headers): Field[] {
   headers.forEach((value, name) => {
     const field = new Field(name, value);
     if (field.kind !== FieldKind.regular && field.kind !== FieldKind.contentLength) return;
-    if (!hopByHop.has(name) && !named.includes(name)) fields.push(field);
+    if (!named.includes(name)) fields.push(field);
   });
   return fields;
 }
@@ -31,5 +29,5 @@ export function fieldsOf(headers: Headers): Field[] {
 /** Names in a Connection header: these fields are for the next hop, as it is. */
 export function namedByConnection(value: string | null | undefined): string[] {
   if (value === null || value === undefined) return [];
-  return value.split(",").map((name) => name.trim().toLowerCase());
+  return value.split(",").map((name) => trimSpace(name).toLowerCase());
 }

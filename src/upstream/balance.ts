@@ -1,23 +1,28 @@
 /** Balance: which endpoint a call goes to. An algorithm only chooses; who is ready is decided elsewhere. */
 import type { Call } from "../call.ts";
-import type { Endpoint } from "./endpoint.ts";
 
-/** One upstream's choice; it may keep state between calls. */
-export interface Balance {
-  /**
-   * @param ready at least one endpoint; the array changes only when an endpoint comes or goes
-   * @returns an index into `ready`
-   */
-  pick(ready: readonly Endpoint[], call: Call): number;
+/** What an algorithm knows of an endpoint. */
+export interface Candidate {
+  /** "10.0.0.1:50051": the same however often it comes and goes. */
+  readonly address: string;
+  /** At least 1. */
+  readonly weight: number;
+  /** Calls in flight there. */
+  readonly activeCalls: number;
 }
 
-/** One after the other, per call, whatever connection the calls come in on. */
-export function roundRobin(): Balance {
-  let next = 0;
-  return {
-    pick(ready) {
-      if (next >= ready.length) next = 0;
-      return next++;
-    },
-  };
+/** The choice among some endpoints; it may keep state between calls. */
+export interface Selection {
+  /** Told whenever one of the endpoints comes or goes: from now on these, at least one, are to be chosen from. */
+  update(candidates: readonly Candidate[]): void;
+  /** @returns an index into what `update` was told last */
+  pick(call: Call): number;
 }
+
+/** Makes a selection. Called more than once where an upstream has subsets: each has its own. */
+export type Balance = () => Selection;
+
+export { leastRequest } from "./balance/least-request.ts";
+export { pickFirst } from "./balance/pick-first.ts";
+export { type HashKey, ringHash } from "./balance/ring-hash.ts";
+export { roundRobin } from "./balance/round-robin.ts";

@@ -2,8 +2,12 @@
 
 import { Backoff } from "./backoff.ts";
 import type { UpstreamConnection } from "./connection.ts";
-import type { EndpointParts } from "./endpoint-parts.ts";
-import type { DialListener } from "./transport.ts";
+import type { EndpointParts, EndpointStats } from "./endpoint-parts.ts";
+import { LimitedConnection } from "./limited-connection.ts";
+import type { Outcome } from "./outlier.ts";
+import { Standing } from "./standing.ts";
+import { hostPort } from "./target.ts";
+import type { DialListener, DialOptions } from "./transport.ts";
 import type { Upstream } from "./upstream.ts";
 import type { Pending } from "./waiter.ts";
 
@@ -15,8 +19,17 @@ export class Endpoint {
   readonly name: string;
   /** "10.0.0.1:50051", or "localhost:50051". */
   readonly address: string;
+  /** Host and port as configured: what it may call itself. */
+  readonly authority: string;
+  readonly dialOptions: DialOptions;
   /** Connections are TLS. */
   readonly secure: boolean;
+  /** Its share of the calls, at least 1. */
+  readonly weight: number;
+  /** Its tier; 0 is the first. */
+  readonly priority: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly stats: EndpointStats = { active: 0, attempts: 0, failures: 0, connectFailures: 0, ejections: 0 };
   readonly #parts: EndpointParts;
   readonly #maxResets: number;
   /** Connections that take calls, oldest first: the first is filled first, so that writes coalesce. */
@@ -27,18 +40,40 @@ export class Endpoint {
   #failing = false;
   #closed = false;
   readonly #backoff: Backoff;
+  readonly #standing: Standing;
+  /** Some connection wasn't opened for the upstream's limit. */
+  #capped = false;
   /** What every line of the log says. */
   readonly #labels: { upstream: string; endpoint: string; address: string };
 
   constructor(parts: EndpointParts) {
-    this.name = parts.name;
+    const { name, host, port, weight, priority, labels } = parts.target;
+    this.name = name;
+    this.weight = weight;
+    this.priority = priority;
+    this.labels = labels;
     this.address = parts.address;
+    this.authority = hostPort(host, port);
+    this.dialOptions = parts.dialOptions;
     this.secure = parts.dialOptions.tls !== undefined;
     this.#parts = parts;
     this.#roomOfNew = parts.roomOfNew;
     this.#maxResets = parts.limits.maxResetsPerConnection;
     this.#backoff = new Backoff(() => parts.owner.onDue(this));
-    this.#labels = { upstream: parts.upstream, endpoint: parts.name, address: parts.address };
+    this.#labels = { upstream: parts.upstream, endpoint: name, address: parts.address };
+    const { outlier, checked, log, owner } = parts;
+    this.#standing = new Standing({
+      outlier,
+      checked,
+      log,
+      labels: this.#labels,
+      mayEject: () => owner.mayEject(),
+      onEjected: () => {
+        this.stats.ejections++;
+        owner.breaker.stats.ejections++;
+      },
+      onChange: () => owner.onAvailable(this),
+    });
   }
 
   get state(): EndpointState {
@@ -56,6 +91,37 @@ export class Endpoint {
     return !this.#failing && !this.#closed;
   }
 
+  /** Whether calls may come here at all. Set to false it gets no new ones, while streams that are open go on; true undoes that. */
+  get enabled(): boolean {
+    return this.#standing.enabled && !this.#closed;
+  }
+
+  set enabled(enabled: boolean) {
+    if (this.#closed || enabled === this.#standing.enabled) return;
+    this.#standing.enabled = enabled;
+    if (!enabled) this.#returnWaiting(new Error(`endpoint ${this.address} was disabled`));
+    else if (this.#failing) this.#parts.owner.onDue(this);
+  }
+
+  /** What its health checks say; true where there are none, false until the first answer. */
+  get healthy(): boolean {
+    return this.#standing.healthy;
+  }
+
+  set healthy(healthy: boolean) {
+    this.#standing.healthy = healthy;
+  }
+
+  /** It gets no calls for a while, for it has failed too many. */
+  get ejected(): boolean {
+    return this.#standing.ejected;
+  }
+
+  /** Healthy, enabled and not ejected: calls should come here as soon as it is `available`, too. */
+  get ready(): boolean {
+    return this.#standing.ready && !this.#closed;
+  }
+
   /** Whether it is to be left alone for now, unless nothing else is left. */
   get inBackoff(): boolean {
     return this.#failing && this.#backoff.active;
@@ -70,7 +136,12 @@ export class Endpoint {
     return this.#parts.owner;
   }
 
-  /** Calls in flight here. */
+  /** Calls in flight here: what a balance goes by. */
+  get activeCalls(): number {
+    return this.stats.active;
+  }
+
+  /** Streams that are open here. */
   get streamCount(): number {
     return this.#open.reduce((sum, connection) => sum + connection.streamCount, 0);
   }
@@ -80,22 +151,50 @@ export class Endpoint {
     return this.#waiting.size;
   }
 
+  /** Connections that take calls. */
+  get connectionCount(): number {
+    return this.#open.length;
+  }
+
   /** An open connection with room for a stream, or undefined. Every call comes through here. */
   connection(): UpstreamConnection | undefined {
     const open = this.#open;
     for (let at = 0; at < open.length; at++) {
       const connection = open[at]!;
       if (connection.room <= 0) continue;
-      if (connection.resetsSent < this.#maxResets || this.#mayStillUse(connection)) return connection;
-      at--; // it has just been taken out
+      if (connection.resetsSent + connection.streamCount < this.#maxResets) return connection;
+      if (this.#mayStillUse(connection)) return connection;
+      if (open[at] !== connection) at--; // it has just been taken out
     }
     return undefined;
+  }
+
+  /** An attempt begins here; `report` has to follow, once. */
+  begin(): void {
+    const all = this.#parts.owner.breaker.stats;
+    this.stats.active++;
+    this.stats.attempts++;
+    all.active++;
+    all.attempts++;
+  }
+
+  /** An attempt is over. */
+  report(outcome: Outcome): void {
+    const all = this.#parts.owner.breaker.stats;
+    this.stats.active--;
+    all.active--;
+    if (outcome === "success") this.#standing.succeed();
+    if (outcome !== "failure") return;
+    this.stats.failures++;
+    all.failures++;
+    if (!this.#closed) this.#standing.fail();
   }
 
   /** Puts a call into the queue and connects if need be. False: the queue is full. */
   enqueue(pending: Pending): boolean {
     if (this.#waiting.size >= this.#parts.limits.maxPending) return false;
     this.#waiting.add(pending);
+    this.#parts.owner.breaker.stats.pending++;
     pending.endpoint = this;
     this.#dialForWaiting();
     return true;
@@ -103,12 +202,12 @@ export class Endpoint {
 
   /** Takes a call out of the queue. */
   remove(pending: Pending): void {
-    this.#waiting.delete(pending);
+    if (this.#waiting.delete(pending)) this.#parts.owner.breaker.stats.pending--;
   }
 
   /** Connects, if it isn't connected or connecting: what an endpoint that failed needs to get calls again. */
   connect(): void {
-    if (!this.#closed && this.#open.length === 0 && this.#dials.size === 0) this.#dial();
+    if (this.enabled && this.#open.length === 0 && this.#dials.size === 0) this.#dial();
   }
 
   /** Takes no more calls; streams that are open may end. */
@@ -116,7 +215,9 @@ export class Endpoint {
     if (this.#closed) return;
     this.#closed = true;
     this.#backoff.reset();
+    this.#standing.close();
     for (const dial of this.#dials) dial.cancel();
+    this.#parts.owner.breaker.stats.connections -= this.#dials.size;
     this.#dials.clear();
     for (const connection of this.#open.splice(0)) connection.shutdown();
     this.#parts.owner.onAvailable(this);
@@ -126,15 +227,24 @@ export class Endpoint {
   /**
    * A peer counts the resets of a connection and ends it at its limit (nghttp2: 1,000, then 33/s; CVE-2023-44487). All callers
    * share that connection, so one who cancels much would end the calls of the others. At half of that limit we connect anew
-   * and move over; if no new connection comes in time, the calls wait for it.
+   * and move over; if no new connection comes in time, the calls wait for it. Streams that are open count as well, for each may be
+   * cancelled yet, also behind the move: a connection carries no more of them than it could still reset.
    */
   #mayStillUse(connection: UpstreamConnection): boolean {
-    if (connection.resetsSent < this.#maxResets * 1.5) {
-      if (this.#dials.size === 0 && !this.#backoff.active) this.#dial();
+    const atMost = connection.resetsSent + connection.streamCount < this.#maxResets * 2;
+    if (!this.#isWorn(connection)) return atMost;
+    if (atMost && connection.resetsSent < this.#maxResets * 1.5) {
+      if (this.#dials.size === 0 && !this.#backoff.active && this.#mayConnect()) this.#dial();
       return true;
     }
     this.#retire(connection);
     return false;
+  }
+
+  /** It has sent so many resets, or so many with those that may come, that another should take its place. */
+  #isWorn({ resetsSent, streamCount }: UpstreamConnection): boolean {
+    const limit = this.#maxResets;
+    return resetsSent >= limit || (resetsSent * 2 >= limit && resetsSent + streamCount >= limit * 1.5);
   }
 
   #retire(connection: UpstreamConnection): void {
@@ -148,27 +258,44 @@ export class Endpoint {
     while (this.#waiting.size > this.#dials.size * this.#roomOfNew) {
       if (this.#open.length + this.#dials.size >= this.#parts.limits.maxConnections) return;
       if (this.#open.length > 0 && this.#backoff.active) return;
+      if (!this.#mayConnect()) return;
       this.#dial();
     }
   }
 
+  #mayConnect(): boolean {
+    const { owner, log } = this.#parts;
+    const { breaker } = owner;
+    const may = breaker.mayConnect(this.#open.length + this.#dials.size === 0);
+    if (!may && !this.#capped) log?.warn({ ...this.#labels, detail: breaker.describe("connections") }, "not connected");
+    this.#capped = !may;
+    return may;
+  }
+
   #dial(): void {
     const dial = { cancel: () => {} };
+    const { stats } = this.#parts.owner.breaker;
     this.#dials.add(dial);
+    stats.connections++;
     let connection: UpstreamConnection | undefined;
     const listener: DialListener = {
       onOpen: (opened) => {
-        connection = opened;
+        const { messages } = this.#parts;
+        connection = messages === undefined ? opened : new LimitedConnection(opened, messages);
         this.#dials.delete(dial);
-        this.#opened(opened);
+        this.#opened(connection);
       },
       onFailed: (error) => {
         this.#dials.delete(dial);
+        stats.connections--;
         this.#failed(error);
       },
       onRoom: () => this.#serve(),
       onGoaway: (code) => this.#gone(connection, `goaway ${code}`, false),
-      onClose: (error) => this.#gone(connection, error?.message ?? "closed", true),
+      onClose: (error) => {
+        stats.connections--;
+        this.#gone(connection, error?.message ?? "closed", true);
+      },
     };
     dial.cancel = this.#parts.dial(this.#parts.dialOptions, listener);
   }
@@ -177,14 +304,15 @@ export class Endpoint {
     if (this.#backoff.failures > 0) this.#parts.log?.info(this.#labels, "endpoint is back");
     else this.#parts.log?.debug({ ...this.#labels, room: connection.room }, "connected");
     this.#backoff.reset();
-    this.#roomOfNew = Math.max(connection.room, 1);
-    for (const old of this.#open.filter((one) => one.resetsSent >= this.#maxResets)) this.#retire(old);
+    this.#roomOfNew = Math.max(Math.min(connection.room, this.#maxResets * 2), 1);
+    for (const old of this.#open.filter((one) => this.#isWorn(one))) this.#retire(old);
     this.#open.push(connection);
     this.#setFailing(false);
     this.#serve();
   }
 
   #failed(error: Error): void {
+    this.stats.connectFailures++;
     const fields = { ...this.#labels, error: error.message };
     if (this.#backoff.failures === 0) this.#parts.log?.warn(fields, "endpoint can't be reached");
     else this.#parts.log?.debug(fields, "endpoint still can't be reached");
@@ -217,7 +345,7 @@ export class Endpoint {
     for (const pending of this.#waiting) {
       const connection = this.connection();
       if (connection === undefined) break;
-      this.#waiting.delete(pending);
+      this.remove(pending);
       pending.done = true;
       pending.waiter.onConnection(connection, this);
     }
@@ -232,7 +360,7 @@ export class Endpoint {
 
   #returnWaiting(error: Error): void {
     const pending = [...this.#waiting];
-    this.#waiting.clear();
+    for (const one of pending) this.remove(one);
     if (pending.length > 0) this.#parts.owner.onReturned(this, pending, error);
   }
 }

@@ -110,6 +110,32 @@ export const dial: Dial = createDial({
     new Http2Connection(socket, { role: "client", settings: { ...windows, ...settings }, listener }),
 });
 
+/**
+ * Opens a TCP or TLS socket and says nothing over it: for those who want to know whether that is possible. What it opens takes no
+ * requests.
+ */
+export function dialSilently(alpn: Wire["alpn"]): Dial {
+  return createDial({
+    alpn,
+    start(socket, _settings, listener) {
+      socket.on("error", () => {}); // "close" follows
+      socket.on("close", () => listener.onClose(undefined));
+      queueMicrotask(() => listener.onReady?.());
+      return {
+        room: 0,
+        streamCount: 0,
+        resetsSent: 0,
+        closed: false,
+        request: () => {
+          throw new Error("a silent connection takes no requests");
+        },
+        shutdown: () => socket.destroy(),
+        destroy: () => socket.destroy(),
+      };
+    },
+  });
+}
+
 /** One attempt to connect, over all addresses. */
 class Attempt {
   readonly #wire: Wire;

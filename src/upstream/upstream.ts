@@ -1,14 +1,20 @@
 /** Upstream: a named group of endpoints that calls are spread over. */
+import type { ConnectError } from "@connectrpc/connect";
 import type { Call, Protocol } from "../call.ts";
 import type { Schema } from "../schema/schema.ts";
-import { type Balance, roundRobin } from "./balance.ts";
-import { type Lookup, lookupAddresses } from "./discovery.ts";
+import { roundRobin } from "./balance.ts";
+import { Breaker, type UpstreamStats } from "./breaker.ts";
+import { HealthChecks } from "./check/checks.ts";
+import { createLookups, type Lookup, type LookupService } from "./discovery.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { EndpointOwner } from "./endpoint-parts.ts";
 import { EndpointSet } from "./endpoint-set.ts";
 import { dialHttp1 } from "./http1-transport.ts";
 import { checkOptions, endpointFactory, type UpstreamOptions } from "./options.ts";
-import { type Dial, dial } from "./transport.ts";
+import { maxEjected } from "./outlier.ts";
+import { Pool } from "./pool.ts";
+import { Subsets } from "./subsets.ts";
+import { type Dial, dial, dialSilently } from "./transport.ts";
 import { type CallWaiter, type CancelWait, type Pending, type Reached, unavailable, type Waiter } from "./waiter.ts";
 
 export type { UpstreamOptions } from "./options.ts";
@@ -37,7 +43,11 @@ export interface Upstream extends CallTarget {
   acquire(call: Call, waiter: Waiter, avoid?: Reached): CancelWait | undefined;
   /** The HTTP version that they are spoken to in. */
   readonly http: "2" | "1.1";
-  /** The same for one of its endpoints: no other takes its place. */
+  /** How much of it may be in use at once; who retries a call asks here whether that may be. */
+  readonly breaker: Breaker;
+  /** How much is in use, and what became of calls. */
+  readonly stats: Readonly<UpstreamStats>;
+  /** The same for one of its endpoints: no other takes its place, and whether it is ready doesn't matter. */
   acquireAt(endpoint: Endpoint, call: Call, waiter: Waiter): CancelWait | undefined;
   /** Undefined once `endpoints` is what there is; before the first answer of a resolver, what waits for it. Never rejects. */
   resolved(): Promise<void> | undefined;
@@ -48,19 +58,24 @@ export interface Upstream extends CallTarget {
 /** What reaches the outside world: replaced in tests. */
 export interface UpstreamParts {
   readonly dial: Dial;
+  /** Connects and says nothing: for health checks that ask for no more. */
+  readonly dialTcp: Dial;
   readonly lookup: Lookup;
+  readonly lookupService: LookupService;
 }
 
 /**
- * Creates an upstream. Nothing is connected to or resolved before the first call.
+ * Creates an upstream. Nothing is connected to or resolved before the first call, but for health checks.
  *
  * @throws TypeError naming the value, if an endpoint isn't a URL, a limit isn't a positive number, TLS settings don't fit, or a
  * protocol isn't known or isn't one that the HTTP version carries
+ * @throws RangeError naming it, if a setting of HTTP/2 isn't one or can't have its value
  */
 export function createUpstream(options: UpstreamOptions, parts: Partial<UpstreamParts> = {}): Upstream {
   return new EndpointGroup(options, {
     dial: options.http === "1.1" ? dialHttp1 : dial,
-    lookup: lookupAddresses,
+    dialTcp: dialSilently(options.http === "1.1" ? "http/1.1" : "h2"),
+    ...createLookups(options.dns),
     ...parts,
   });
 }
@@ -71,10 +86,13 @@ class EndpointGroup implements Upstream, EndpointOwner {
   readonly codecs: readonly string[];
   readonly schema: Schema | "reflection" | undefined;
   readonly http: "2" | "1.1";
-  readonly #balance: Balance;
+  readonly breaker: Breaker;
+  readonly #maxEjectedPercent: number;
+  /** All endpoints. */
+  readonly #pool: Pool;
+  readonly #subsets: Subsets | undefined;
+  readonly #checks: HealthChecks | undefined;
   readonly #set: EndpointSet;
-  /** Those that calls should go to. Made anew only when one of them comes or goes. */
-  #ready: readonly Endpoint[] = [];
   /** Endpoints that failed and may be connected to again. */
   readonly #due = new Set<Endpoint>();
   /** Calls that wait for the first answer of a resolver. */
@@ -92,12 +110,21 @@ class EndpointGroup implements Upstream, EndpointOwner {
     this.codecs = options.codecs ?? ["proto"];
     this.schema = options.schema;
     this.http = options.http ?? "2";
-    this.#balance = options.balance ?? roundRobin();
+    this.breaker = new Breaker(checked.breaker, options.name);
+    this.#maxEjectedPercent = checked.outlier?.maxPercent ?? 0;
+    const createPool = () => new Pool(options.balance ?? roundRobin(), checked.panicPercent);
+    this.#pool = createPool();
+    this.#subsets = options.subset && new Subsets(options.subset, createPool);
+    const { health } = checked;
+    const { name: upstream, log } = options;
+    this.#checks = health && new HealthChecks({ ...parts, health, upstream, log, onCheck: () => this.#set.markUsed() });
     this.#set = new EndpointSet({
       upstream: options.name,
       targets: checked.targets,
       create: endpointFactory(checked, parts.dial, this),
+      discovery: typeof options.endpoints === "function" ? options.endpoints : undefined,
       lookup: parts.lookup,
+      lookupService: parts.lookupService,
       timeoutMs: checked.limits.connectTimeoutMs,
       log: options.log,
       onChange: () => this.#changed(),
@@ -109,14 +136,20 @@ class EndpointGroup implements Upstream, EndpointOwner {
     return this.#set.endpoints;
   }
 
+  get stats(): UpstreamStats {
+    return this.breaker.stats;
+  }
+
   // The path of nearly every call: no promise, no closure, nothing allocated.
   acquire(call: Call, waiter: Waiter, avoid?: Reached): CancelWait | undefined {
     this.#set.markUsed();
     if (this.#chores) this.#doChores();
-    const ready = this.#ready;
-    if (ready.length === 0) return this.#wait({ call, waiter, avoid });
-    const endpoint = ready[this.#balance.pick(ready, call)]!;
-    if (endpoint === avoid) return this.#wait({ call, waiter, avoid });
+    if (this.breaker.full) {
+      waiter.onUnavailable(this.breaker.reject("requests"));
+      return undefined;
+    }
+    const endpoint = this.#poolOf(call).pick(call);
+    if (endpoint === undefined || endpoint === avoid) return this.#wait({ call, waiter, avoid });
     const connection = endpoint.connection();
     if (connection === undefined) return this.#wait({ call, waiter, avoid, chosen: endpoint });
     waiter.onConnection(connection, endpoint);
@@ -142,12 +175,21 @@ class EndpointGroup implements Upstream, EndpointOwner {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#checks?.close();
     this.#set.close();
     this.#changed();
   }
 
+  mayEject(): boolean {
+    const { endpoints } = this.#set;
+    const ejected = endpoints.filter((endpoint) => endpoint.ejected).length;
+    return ejected < maxEjected(endpoints.length, this.#maxEjectedPercent);
+  }
+
   onAvailable(): void {
-    this.#ready = this.#set.endpoints.filter((endpoint) => endpoint.available);
+    this.#pool.update(this.#set.endpoints);
+    this.stats.panic = this.#pool.panic;
+    this.#subsets?.update(this.#set.endpoints);
   }
 
   onDue(endpoint: Endpoint): void {
@@ -165,6 +207,10 @@ class EndpointGroup implements Upstream, EndpointOwner {
     }
   }
 
+  #poolOf(call: Call): Pool {
+    return this.#subsets === undefined ? this.#pool : this.#subsets.poolOf(call, this.#pool);
+  }
+
   #doChores(): void {
     this.#chores = false;
     this.#set.watch();
@@ -175,9 +221,13 @@ class EndpointGroup implements Upstream, EndpointOwner {
   /** Endpoints came or went, or a resolver has answered. */
   #changed(): void {
     this.onAvailable();
-    if (this.#set.dormant) this.#chores = true;
+    this.#checks?.update(this.#set.endpoints);
+    if (this.#set.dormant) {
+      if (this.#checks === undefined) this.#chores = true;
+      else this.#set.watch(); // who is checked has to be known
+    }
     const parked = [...this.#parked];
-    this.#parked.clear();
+    for (const pending of parked) this.#unpark(pending);
     for (const resolve of this.#awaiting.splice(0)) resolve();
     for (const pending of parked) if (!pending.done) this.#place(pending, this.#choose(pending), undefined);
   }
@@ -189,8 +239,12 @@ class EndpointGroup implements Upstream, EndpointOwner {
     return () => {
       pending.done = true;
       pending.endpoint?.remove(pending);
-      this.#parked.delete(pending);
+      this.#unpark(pending);
     };
+  }
+
+  #unpark(pending: Pending): void {
+    if (this.#parked.delete(pending)) this.breaker.stats.pending--;
   }
 
   #place(pending: Pending, endpoint: Endpoint | undefined, error: Error | undefined): void {
@@ -202,6 +256,8 @@ class EndpointGroup implements Upstream, EndpointOwner {
     if (connection !== undefined) {
       pending.done = true;
       pending.waiter.onConnection(connection, endpoint);
+    } else if (!this.breaker.mayWait) {
+      turnAway(pending, this.breaker.reject("pending"));
     } else if (!endpoint.enqueue(pending)) {
       const cause = new Error(`${endpoint.pendingCount} calls wait for ${endpoint.address}`);
       refuse(pending, "too many calls waiting", cause);
@@ -209,33 +265,19 @@ class EndpointGroup implements Upstream, EndpointOwner {
   }
 
   #placeNowhere(pending: Pending, error: Error | undefined): void {
-    if (this.#closed) {
-      refuse(pending, "closed", error);
-    } else if (pending.tried.length > 0) {
-      refuse(pending, "connection failed", error);
-    } else {
-      this.#set.refresh();
-      if (this.#set.resolving) this.#parked.add(pending);
-      else refuse(pending, "no endpoint", this.#set.error);
-    }
+    if (this.#closed) return refuse(pending, "closed", error);
+    if (pending.tried.length > 0) return refuse(pending, "connection failed", error);
+    this.#set.refresh();
+    if (!this.#set.resolving) return refuse(pending, "no endpoint", this.#set.error);
+    if (!this.breaker.mayWait) return turnAway(pending, this.breaker.reject("pending"));
+    this.#parked.add(pending);
+    this.breaker.stats.pending++;
   }
 
-  /**
-   * Where a call goes that found no room at once, or whose endpoint failed: to one that is well; else to one that isn't in
-   * backoff or is being connected to. Only a call that hasn't tried any goes to one in backoff: a single attempt, at once,
-   * which all calls of that moment share.
-   */
-  #choose(pending: Pending): Endpoint | undefined {
+  #choose({ call, tried, avoid, only }: Pending): Endpoint | undefined {
     if (this.#closed) return undefined;
-    const { call, avoid, only, tried } = pending;
     if (only !== undefined) return tried.length === 0 && only.state !== "closed" ? only : undefined;
-    const left = this.#set.endpoints.filter((endpoint) => endpoint.state !== "closed" && !tried.includes(endpoint));
-    const well = left.filter((endpoint) => endpoint.available);
-    const others = well.filter((endpoint) => endpoint !== avoid);
-    const first = tried.length === 0;
-    const worthIt = left.filter((endpoint) => !endpoint.inBackoff || (first && endpoint.connecting));
-    const among = [others, well, worthIt, first ? left : []].find((some) => some.length > 0);
-    return among?.[this.#balance.pick(among, call)];
+    return this.#poolOf(call).pickOther(call, tried, avoid);
   }
 }
 
@@ -250,6 +292,10 @@ interface Wanted {
 }
 
 function refuse(pending: Pending, reason: string, cause: Error | undefined): void {
+  turnAway(pending, unavailable(reason, cause));
+}
+
+function turnAway(pending: Pending, error: ConnectError): void {
   pending.done = true;
-  pending.waiter.onUnavailable(unavailable(reason, cause));
+  pending.waiter.onUnavailable(error);
 }

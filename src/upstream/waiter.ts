@@ -3,6 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Call } from "../call.ts";
 import type { UpstreamConnection } from "./connection.ts";
 import type { Endpoint } from "./endpoint.ts";
+import type { Outcome } from "./outlier.ts";
 
 /** What a stream is opened on: a connection, or what looks like one. */
 export type StreamOpener = Pick<UpstreamConnection, "request">;
@@ -12,6 +13,10 @@ export interface Reached {
   readonly name: string;
   readonly address: string;
   readonly secure: boolean;
+  /** An attempt has begun. */
+  begin(): void;
+  /** How it went; once for each. */
+  report(outcome: Outcome): void;
 }
 
 /** A waiter to whom it is all one what it gets. */

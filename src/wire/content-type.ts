@@ -1,4 +1,5 @@
 /** `content-type`: which protocol a request speaks, and which codec its messages are in. */
+import { trimSpace } from "./white-space.ts";
 
 /** How messages and status lie in a body. Connect's unary calls have a content type for each codec and no envelopes. */
 export type Framing = "grpc" | "grpc_web" | "grpc_web_text" | "connect_stream" | "connect_unary";
@@ -53,8 +54,7 @@ export function parseContentType(value: string | undefined): ContentType | undef
 }
 
 function parse(value: string): ContentType | undefined {
-  const parameters = value.indexOf(";");
-  const media = (parameters === -1 ? value : value.slice(0, parameters)).trim().toLowerCase();
+  const media = mediaType(value);
   const plus = media.indexOf("+");
   const framing = framings.get(plus === -1 ? media : media.slice(0, plus));
   const codec = plus === -1 ? "" : media.slice(plus + 1);
@@ -64,6 +64,12 @@ function parse(value: string): ContentType | undefined {
   }
   if (codec !== "") return { framing, codec };
   return framing === "connect_stream" ? undefined : { framing, codec: defaultCodec };
+}
+
+/** Without parameters, in lower case: "application/json". */
+export function mediaType(contentType: string): string {
+  const parameters = contentType.indexOf(";");
+  return trimSpace(parameters === -1 ? contentType : contentType.slice(0, parameters)).toLowerCase();
 }
 
 /** Writes a content type: "application/grpc+proto", "application/connect+json", "application/json". */

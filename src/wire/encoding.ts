@@ -1,4 +1,5 @@
 /** Names of message encodings, and the headers that list them. */
+import { trimSpace } from "./white-space.ts";
 
 /** "Not compressed", in every protocol. */
 export const identity = "identity";
@@ -16,7 +17,7 @@ export function parseEncodings(value: string | undefined): string[] {
   if (value === undefined) return [];
   const names: string[] = [];
   for (const part of value.split(",")) {
-    const [name = "", ...parameters] = part.split(";").map((text) => text.trim().toLowerCase());
+    const [name = "", ...parameters] = part.split(";").map((text) => trimSpace(text).toLowerCase());
     if (name !== "" && !parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter))) names.push(name);
   }
   return names;

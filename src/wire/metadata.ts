@@ -1,6 +1,7 @@
 /** Metadata: what of a header list belongs to the protocol and what to the caller, and how each protocol writes the latter. */
 import { base64Decode, base64Encode } from "@bufbuild/protobuf/wire";
 import { Field, FieldKind } from "../http2/field.ts";
+import { trimSpace } from "./white-space.ts";
 
 /**
  * Headers by which each protocol says what Connect, gRPC and gRPC-Web each say in their own way. A bridge drops them all and writes
@@ -49,11 +50,22 @@ export function isStatusHeader(name: string): boolean {
  * status, and nothing that couldn't be written. The same object can then stand in a list of another protocol.
  */
 export function isMetadata({ kind, name }: Field): boolean {
-  return kind === FieldKind.regular && !protocolNames.has(name) && name !== "http2-settings";
+  return kind === FieldKind.regular && !protocolNames.has(name);
 }
 
 /** How a unary response of Connect carries trailers: as headers whose names begin so. */
 const trailerPrefix = "trailer-";
+
+/** What HTTP itself has to say beside an error's status: behind a prefix no client would find it. */
+const httpNames: ReadonlySet<string> = new Set(["retry-after", "www-authenticate"]);
+
+/** The trailers of an error as headers of a unary response of Connect: prefixed, but for those that are HTTP's. */
+export function errorTrailers(trailers: readonly Field[]): Field[] {
+  return [
+    ...trailers.filter(({ name }) => httpNames.has(name)),
+    ...prefixTrailers(trailers.filter(({ name }) => !httpNames.has(name))),
+  ];
+}
 
 /** Trailers as headers of a unary response of Connect. The status, which it has elsewhere, is left out. */
 export function prefixTrailers(trailers: readonly Field[]): Field[] {
@@ -86,7 +98,7 @@ export function encodeBinary(bytes: Uint8Array): string {
 export function decodeBinary(value: string): Uint8Array[] | undefined {
   const parts: Uint8Array[] = [];
   for (const part of value.split(",")) {
-    const text = part.trim();
+    const text = trimSpace(part);
     if (!/^[\w+/-]*={0,2}$/.test(text)) return undefined;
     try {
       parts.push(base64Decode(text));

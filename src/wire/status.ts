@@ -1,5 +1,6 @@
 /** gRPC status: numbers and names, and the maps from HTTP and HTTP/2 where no `grpc-status` came. */
 import { Code } from "@connectrpc/connect";
+import { trimSpace } from "./white-space.ts";
 
 /** `grpc-status: 0`. `Code` of Connect names errors only. */
 export const statusOk = 0;
@@ -44,7 +45,7 @@ export function codeOfName(name: string): Code | undefined {
  * number is `unknown` (2), as in grpc-go.
  */
 export function parseStatus(value: string): number {
-  const digits = value.trim();
+  const digits = trimSpace(value);
   return /^\d{1,10}$/.test(digits) ? Number(digits) : Code.Unknown;
 }
 

@@ -1,5 +1,6 @@
 /** The trailers of gRPC-Web: the payload of the last frame of a response's body, written as HTTP/1 writes headers. */
 import { Field, FieldKind } from "../http2/field.ts";
+import { trimSpace } from "./white-space.ts";
 
 /**
  * Writes trailers as lower-case `name: value` lines, each with CR LF. What couldn't stand in a header doesn't come out of it
@@ -26,28 +27,16 @@ export function encodeWebTrailers(fields: readonly Field[]): Uint8Array {
 export function parseWebTrailers(payload: Uint8Array): Field[] | undefined {
   const fields: Field[] = [];
   for (const line of binaryString(payload).split("\n")) {
-    const text = trim(line);
+    const text = trimSpace(line.endsWith("\r") ? line.slice(0, -1) : line);
     if (text === "") continue;
     const colon = text.indexOf(":");
     if (colon === -1) return undefined;
-    const field = new Field(trim(text.slice(0, colon)).toLowerCase(), trim(text.slice(colon + 1)));
+    const field = new Field(trimSpace(text.slice(0, colon)).toLowerCase(), trimSpace(text.slice(colon + 1)));
+    if (field.kind === FieldKind.nextHop) continue;
     if (field.kind !== FieldKind.regular) return undefined;
     fields.push(field);
   }
   return fields;
-}
-
-/** Without space and tab at its ends (RFC 9110 section 5.6.3), and the CR of a line end. Not a pattern: those look back again and again. */
-function trim(text: string): string {
-  let from = 0;
-  let upTo = text.length;
-  while (from < upTo && isSpace(text.charCodeAt(from))) from++;
-  while (upTo > from && isSpace(text.charCodeAt(upTo - 1))) upTo--;
-  return text.slice(from, upTo);
-}
-
-function isSpace(char: number): boolean {
-  return char === 0x20 || char === 0x09 || char === 0x0d;
 }
 
 function binaryString(bytes: Uint8Array): string {

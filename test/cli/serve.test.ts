@@ -64,8 +64,9 @@ describe.each(runtimesUnderTest())("manifold serve on %s", (runtime) => {
 
   /** Starts it with a file and returns where it listens. */
   async function manifold(yaml: string): Promise<string[]> {
-    writeFileSync(join(folder, "manifold.yaml"), yaml);
-    return startWith(["--config", join(folder, "manifold.yaml")], yaml.split("address:").length - 1);
+    const file = join(folder, `manifold-${programs.length}.yaml`); // each its own: a running one would reload
+    writeFileSync(file, yaml);
+    return startWith(["--config", file], yaml.split("address:").length - 1);
   }
 
   /** Starts it with these words, and returns where its one listener listens. */
@@ -249,7 +250,7 @@ routes: [{ to: one }]
     const allowed = await preflight(url!, "https://app.example.com");
     expect(allowed).toEqual([204, "https://app.example.com", expect.stringContaining("x-team"), "600"]);
     expect(await preflight(url!, "https://app.example.com.evil.example")).toEqual([204, null, null, null]);
-    const listened = await serve(["--config", join(folder, "manifold.yaml"), "--cors", "https://a.test"]);
+    const listened = await serve(["--config", join(folder, "manifold-0.yaml"), "--cors", "https://a.test"]);
     expect((await preflight(listened, "https://a.test"))[1]).toBe("https://a.test");
     expect((await preflight(listened, "https://app.example.com"))[1]).toBe(null);
     expect(program?.stdout()).not.toContain("Greet");

@@ -3,10 +3,13 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { compress, decompress, supportedEncodings } from "../../src/compress/compress.ts";
+import { loadZstd } from "../../src/compress/zstd.ts";
 import { samples } from "./samples.ts";
 import { vectors } from "./vectors.ts";
 
 const mebi = 1 << 20;
+
+await loadZstd(); // the runtime's own is there at once, the other after some turns
 
 function codeOf(run: () => unknown): Code | undefined {
   try {
@@ -92,7 +95,7 @@ describe("decompress()", () => {
   it("answers unimplemented for an encoding that it doesn't know, and says what it knows", () => {
     const bytes = gzipSync("x");
     expect(codeOf(() => decompress("lzma", bytes, mebi))).toBe(Code.Unimplemented);
-    expect(() => decompress("lzma", bytes, mebi)).toThrow(/"lzma".*zstd, snappy, gzip, br, deflate/);
+    expect(() => decompress("lzma", bytes, mebi)).toThrow(/"lzma".*gzip, br, deflate, .*snappy/);
     expect(() => compress("snappy", bytes)).toThrow(/"snappy".*gzip, br, deflate/);
   });
 });

@@ -2,10 +2,11 @@ import * as zlib from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decompressSnappy } from "../../src/compress/snappy.ts";
-import { decompressZstd } from "../../src/compress/zstd.ts";
+import { loadZstd } from "../../src/compress/zstd.ts";
 import { samples } from "./samples.ts";
 import { vectors } from "./vectors.ts";
 
+const decompressZstd = await loadZstd();
 const decoders = { snappy: decompressSnappy, zstd: decompressZstd };
 const decoderOf = (how: string) => decoders[how.startsWith("snappy") ? "snappy" : "zstd"];
 const limit = { maxOutputLength: 1 << 20 };
@@ -80,13 +81,14 @@ describe("decompressSnappy()", () => {
     ["a chunk without a checksum", [...start, ...chunk(0x01, 1, 2, 3)]],
     ["a block without a length", [...start, ...chunk(0x00, 1, 2, 3, 4, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)]],
     ["a block of 4 GiB", [...start, ...chunk(0x00, 1, 2, 3, 4, 0xff, 0xff, 0xff, 0xff, 0x0f)]],
+    ["a literal of nearly 4 GiB", [...start, ...chunk(0x00, 1, 2, 3, 4, 10, 0xfc, 0xfa, 0xff, 0xff, 0xff, 0, 0, 0, 0)]],
     ["a copy of nothing", [...start, ...chunk(0x00, 1, 2, 3, 4, 4, 0x01, 0x01)]],
   ])("refuses %s", (_what, bytes) => {
     expect(() => decompressSnappy(Uint8Array.from(bytes), limit)).toThrow(Error);
   });
 });
 
-describe("decompressZstd()", () => {
+describe("loadZstd()", () => {
   it("reads frames one behind the other, and skips those that may be", () => {
     const [, , base64] = vectors.find(([how, sample]) => how.startsWith("zstd") && sample === "short")!;
     const frame = Buffer.from(base64, "base64");
@@ -105,6 +107,42 @@ describe("decompressZstd()", () => {
     ["a block in a Huffman code of none before it", [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 0x25, 0, 0, 0x13, 0, 0, 0]],
   ])("refuses %s", (_what, bytes) => {
     expect(() => decompressZstd(Uint8Array.from(bytes), limit)).toThrow(Error);
+  });
+
+  it("takes no time and no memory for a block that asks for gigabytes of matches", () => {
+    // 33,000 sequences in codes of one symbol each, the longest match, and no bits for any of it
+    const block = [0x01, 0x41, 0xff, 0xff, 0x00, 0x54, 0, 0, 52, 1];
+    const frame = [0x28, 0xb5, 0x2f, 0xfd, 0, 0x38, (block.length << 3) | 5, 0, 0, ...block];
+    const bytes = Uint8Array.from(Array.from({ length: 100 }, () => frame).flat());
+    const before = process.memoryUsage().rss;
+    expect(() => decompressZstd(bytes, limit)).toThrow(Error);
+    expect(process.memoryUsage().rss - before).toBeLessThan(64 << 20);
+  });
+
+  it("allocates no window, however large", () => {
+    const before = process.memoryUsage().rss;
+    const frame = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0, 0xa0, 0x09, 0, 0, 0x41); // 1 GiB for one byte
+    for (let i = 0; i < 100; i++) expect(decompressZstd(frame, limit)).toEqual(Uint8Array.of(0x41));
+    expect(process.memoryUsage().rss - before).toBeLessThan(64 << 20);
+  });
+
+  it("refuses a frame by the size that it says, and by that of its blocks where it says none", () => {
+    const says1GiB = [0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 0x40, 0x09, 0, 0, 0x41];
+    const blocks = Array.from({ length: 9 }, (_, i) => [0x02 | (i === 8 ? 1 : 0), 0, 0x10, 0x41]).flat(); // 9 x 128 KiB
+    for (const bytes of [says1GiB, [0x28, 0xb5, 0x2f, 0xfd, 0, 0x38, ...blocks]]) {
+      expect(() => decompressZstd(Uint8Array.from(bytes), limit)).toThrow(
+        expect.objectContaining({ code: "ERR_BUFFER_TOO_LARGE" }),
+      );
+    }
+  });
+
+  it("refuses a wrong checksum, of an empty message too", () => {
+    for (const base64 of ["KLUv/SQAAQAAmenYUQ==", "KLUv/QRIAQEAeyJlcnJvciI6eyJjb2RlIjoidW5hdmFpbGFibGUifX0r59EI"]) {
+      const bytes = Buffer.from(base64, "base64");
+      expect(() => decompressZstd(bytes, limit)).not.toThrow();
+      bytes[bytes.length - 1]! ^= 1;
+      expect(() => decompressZstd(bytes, limit)).toThrow("not of zstd");
+    }
   });
 
   const { zstdCompressSync } = zlib as { zstdCompressSync?: (bytes: Uint8Array) => Buffer };

@@ -7,6 +7,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
 import { ConfigError } from "../../src/config/problem.ts";
 import { file_manifold_demo_v1_demo as file_demo } from "../../src/gen/manifold/demo/v1/demo_pb.ts";
+import { createLocalRoutes } from "../../src/local/routes.ts";
 import { CertificateAuthority } from "../support/certificates.ts";
 
 /** A configuration that is held in memory; so are the files that it names, but for modules. */
@@ -206,7 +207,7 @@ log_level:
 
       manifold.yaml:13:9: unknown scheme "grpc"
         13 |       - grpc://10.0.0.1:50051
-           |         ^^^^^^^^^^^^^^^^^^^^^ known: http (cleartext), https (TLS)
+           |         ^^^^^^^^^^^^^^^^^^^^^ known: http (cleartext), https (TLS), dns+srv, dns+srv+tls
 
       manifold.yaml:14:9: invalid endpoint "http://10.0.0.1:50051/path": only scheme, host and port may be given
         14 |       - http://10.0.0.1:50051/path
@@ -702,19 +703,24 @@ describe("loadConfig() with a module", () => {
   }
 
   it.each([
-    ["routes", "export function routes(router) { router.called = true; }"],
-    ["default", "export default (router) => { router.called = true; };"],
-  ])("takes what it exports as %s", async (name, content) => {
+    ["routes", "let n = 0; export function routes({ handlers }) { handlers.push({ requestPath: '/a.B/C' + ++n }); }"],
+    ["default", "let n = 0; export default ({ handlers }) => { handlers.push({ requestPath: '/a.B/C' + ++n }); };"],
+  ])("takes what it exports as %s, and calls it once", async (name, content) => {
     const { routes } = await loadWith(`${name}.js`, content);
-    const router: { called?: boolean } = {};
-    routes?.(router as never);
-    expect(router.called).toBe(true);
+    for (let at = 0; at < 2; at++) expect(createLocalRoutes(routes!).paths).toEqual(["/a.B/C1"]);
   });
 
   it.each([
     ["none.js", "export const service = 1;", 'exports service, expected a function as "routes" or as its default'],
     ["throws.js", "throw new Error('no database');", "can't be loaded: no database"],
     ["absent.js", "import 'no-such-package';", "no-such-package"],
+    [
+      "twice.js",
+      "export const routes = ({ handlers }) => void handlers.push({ requestPath: '/a.B/C' }, { requestPath: '/a.B/C' });",
+      "the services of twice.js can't be registered: two handlers for /a.B/C",
+    ],
+    ["fails.js", "export const routes = () => { throw new Error('no key'); };", "can't be registered: no key"],
+    ["late.js", "export const routes = async () => { throw new Error('x'); };", "routes() is asynchronous"],
   ])("reports %s at its place", async (module, content, message) => {
     const failure = loadWith(module, content);
     await expect(failure).rejects.toThrow(ConfigError);

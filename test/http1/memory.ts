@@ -132,6 +132,8 @@ export interface Opened {
   readonly requests: Recorded[];
   /** What `onClose` was told; empty until then. */
   readonly closes: (Error | undefined)[];
+  /** What `onUnreadable` was told. */
+  readonly unreadable: string[];
   /** Sends as the peer. */
   send(text: string): void;
 }
@@ -140,6 +142,7 @@ export function open({ secure = false, settings = {}, onRequest }: OpenOptions =
   const socket = new MemorySocket();
   const requests: Recorded[] = [];
   const closes: (Error | undefined)[] = [];
+  const unreadable: string[] = [];
   const connection = new Http1Connection(socket, {
     secure,
     settings,
@@ -151,6 +154,7 @@ export function open({ secure = false, settings = {}, onRequest }: OpenOptions =
         onRequest?.(request);
         return request;
       },
+      onUnreadable: (status, message) => void unreadable.push(`${status} ${message}`),
       onClose: (error) => void closes.push(error),
     },
   });
@@ -159,6 +163,7 @@ export function open({ secure = false, settings = {}, onRequest }: OpenOptions =
     socket,
     requests,
     closes,
+    unreadable,
     send: (text) => void socket.emit("data", Buffer.from(text, "latin1")),
   };
 }

@@ -223,6 +223,8 @@ describe("merge", () => {
         const before = tryRead(type, bytes);
         // protobuf-es reads over the end of a message that is cut off, and overlong numbers: not what this is about.
         if (before === undefined || toBinary(type, before).length !== bytes.length) return;
+        // An element in a list that this client's schema doesn't know is annotated all the same, and not seen here.
+        if (!stream && before.$unknown !== undefined) return;
         const after = read(type, part);
         const [sent, got] = stream ? [[before], [after]] : [all(before), all(after)];
         expect(got).toHaveLength(Math.max(sent.length, 1));

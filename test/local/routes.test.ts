@@ -18,6 +18,10 @@ describe("createLocalRoutes()", () => {
     expect(routes.match("/")).toBeUndefined();
   });
 
+  it("refuses a function that registers later", () => {
+    expect(() => createLocalRoutes(() => Promise.reject(new Error("nobody hears it")))).toThrow("asynchronous");
+  });
+
   it("refuses a method that is there twice", () => {
     expect(() =>
       createLocalRoutes((router) => router.service(DemoService, {}).rpc(DemoService.method.greet, () => ({}))),

@@ -73,10 +73,16 @@ describe("serveLocal()", () => {
     await until("the outcomes", () => outcomes.length === 4);
     expect(outcomes.map(({ error: reason }) => reason)).toEqual([undefined, undefined, undefined, undefined]);
     expect(outcomes[1]).toMatchObject({ status: 200, responseBytes: expect.any(Number) });
+    expect(outcomes.map(({ status, grpcStatus }) => grpcStatus ?? (status === 200 ? "0" : ""))).toEqual([
+      "0",
+      "0",
+      "0",
+      "5",
+    ]);
     expect(outcomes[1]!.responseBytes).toBeGreaterThan(10);
   });
 
-  it("tells the outcome as far as HTTP has it", async () => {
+  it("tells the outcome, which is in the trailers or inside the body", async () => {
     const { url, outcomes } = await stage();
     await createClient(DemoService, createGrpcTransport({ baseUrl: url }))
       .greet({ name: "fail" })
@@ -87,7 +93,21 @@ describe("serveLocal()", () => {
       .greet({ name: "fail" })
       .catch(() => {});
     await until("the outcome", () => outcomes.length === 2);
-    expect(outcomes[1]).toMatchObject({ status: 404, grpcStatus: undefined });
+    expect(outcomes[1]).toMatchObject({ status: 404, grpcStatus: "5" });
+    await createClient(DemoService, createConnectTransport({ baseUrl: url, httpVersion: "1.1" })).greet({ name: "x" });
+    await until("the outcome", () => outcomes.length === 3);
+    expect(outcomes[2]).toMatchObject({ status: 200, grpcStatus: undefined });
+    for (const create of [createConnectTransport, createGrpcWebTransport]) {
+      const numbers = createClient(DemoService, create({ baseUrl: url, httpVersion: "2" })).countDown({ from: 404 });
+      const received: number[] = [];
+      await expect(async () => {
+        for await (const { number } of numbers) received.push(number);
+      }).rejects.toMatchObject({ code: Code.NotFound });
+      expect(received).toEqual([404]);
+    }
+    await until("the outcomes", () => outcomes.length === 5);
+    expect(outcomes[3]).toMatchObject({ status: 200, grpcStatus: "5" });
+    expect(outcomes[4]).toMatchObject({ status: 200, grpcStatus: "5" });
   });
 
   it("runs both directions of a stream at once", async () => {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type AccessLogOptions, createAccessLog } from "../../src/observe/access-log.ts";
-import type { CallRecord } from "../../src/observe/call-record.ts";
+import type { CallRecord, HttpRefusalRecord } from "../../src/observe/call-record.ts";
 import { fakeCall } from "../upstream/fake-dial.ts";
 
 const record: CallRecord = {
@@ -80,6 +80,44 @@ describe("createAccessLog()", () => {
       message: "m",
       detail: "d",
     });
+  });
+
+  const refusal: HttpRefusalRecord = {
+    peer: { address: "192.0.2.1", port: 4_000 },
+    httpStatus: 404,
+    message: 'no method at path "/icon"',
+    method: "GET",
+    path: "/icon",
+  };
+  const refusalLine = (format: "json" | "pretty", changes: Partial<HttpRefusalRecord> = {}, colour = false) => {
+    const lines: string[] = [];
+    createAccessLog({ write: (line) => lines.push(line), format, colour })({ ...refusal, ...changes });
+    return lines.join();
+  };
+
+  it("writes a line for a request that was no call, with what is known of it", () => {
+    expect(refusalLine("pretty")).toMatch(
+      /^\d\d:\d\d:\d\d\.\d{3} {2}HTTP 404 {13}GET \/icon {2}no method at path "\/icon"\n$/,
+    );
+    expect(refusalLine("pretty", {}, true)).toContain("\x1b[33m");
+    const { time, ...fields } = JSON.parse(refusalLine("json", { authority: "a.example" }));
+    expect(time).toBeTypeOf("number");
+    expect(fields).toEqual({
+      level: 30,
+      msg: "refused",
+      http_status: 404,
+      method: "GET",
+      path: "/icon",
+      authority: "a.example",
+      peer: "192.0.2.1",
+      peer_port: 4_000,
+      message: 'no method at path "/icon"',
+    });
+    const unreadable: HttpRefusalRecord = { peer: refusal.peer, httpStatus: 400, message: "no colon" };
+    const lines: string[] = [];
+    createAccessLog({ write: (line) => lines.push(line), format: "pretty" })(unreadable);
+    expect(lines[0]).toMatch(/ {2}HTTP 400 {13}- {2}no colon\n$/);
+    expect(refusalLine("pretty", { path: "/\x1b[2J\n", method: "G\x00" })).toContain("G\\x00 /\\x1b[2J\\x0a");
   });
 
   it.each(["json", "pretty"] as const)("lets no caller forge a line or an escape sequence in %s", (format) => {

@@ -3,10 +3,14 @@ import { describe, expect, it } from "vitest";
 import type { Call } from "../../src/call.ts";
 import type { OneToOne } from "../../src/route/director.ts";
 import { createRouteTable, type Route } from "../../src/route/table.ts";
+import { Breaker, defaultBreaker } from "../../src/upstream/breaker.ts";
 import type { Upstream } from "../../src/upstream/upstream.ts";
 import { fakeCall } from "../upstream/fake-dial.ts";
 
+const breaker = new Breaker(defaultBreaker, "fake");
 const upstream = (name: string): Upstream => ({
+  breaker,
+  stats: breaker.stats,
   name,
   protocols: ["grpc"],
   http: "2",

@@ -31,11 +31,38 @@ function transports(baseUrl: string): Record<string, Transport> {
   };
 }
 
+/** Calls `chat` as one who says more only when answered. */
+async function firstReply(transport: Transport, timeoutMs?: number): Promise<string | undefined> {
+  let end = () => {};
+  async function* requests() {
+    yield { text: "hello" };
+    await new Promise<void>((resolve) => {
+      end = resolve;
+    });
+  }
+  const options = timeoutMs === undefined ? {} : { timeoutMs };
+  try {
+    for await (const { text } of createClient(DemoService, transport).chat(requests(), options)) return text;
+    return undefined;
+  } finally {
+    end();
+  }
+}
+
 onRuntime("upstreams over HTTP/1.1", () => {
   const cleanups: (() => unknown)[] = [];
   afterEach(async () => {
     for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
   });
+
+  /** Carries bidirectional streams over HTTP/1.1, one way after the other, to the demo service with reflection. */
+  async function gateway(): Promise<string> {
+    const server = await startDemo("2");
+    cleanups.push(server.close);
+    const manifold = await startManifold({ runtime, to: [server.url] });
+    cleanups.push(() => manifold.stop());
+    return `http://127.0.0.1:${manifold.port}`;
+  }
 
   async function demo(): Promise<DemoServer> {
     const server = await startDemo("1.1");
@@ -103,6 +130,47 @@ onRuntime("upstreams over HTTP/1.1", () => {
       }
     });
   }
+
+  for (const http of ["1.1", "2"] as const) {
+    for (const protocol of protocols) {
+      check(`are asked for their schema by reflection, in ${protocol} over HTTP/${http}`, async () => {
+        const { baseUrl } = await manifold({
+          endpoints: [await gateway()],
+          protocols: [protocol],
+          http,
+          schema: "reflection",
+        });
+        const response = await fetch(`${baseUrl}/manifold.demo.v1.DemoService/Greet`, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: '{"name":"you"}',
+        });
+        expect(await response.json()).toMatchObject({ endpoint: "upstream" });
+        const client = createClient(
+          DemoService,
+          createConnectTransport({ baseUrl, httpVersion: "2", useBinaryFormat: false }),
+        );
+        const numbers: number[] = [];
+        for await (const { number } of client.countDown({ from: 3 })) numbers.push(number);
+        expect(numbers).toEqual([3, 2, 1]);
+      });
+    }
+  }
+
+  check("that refuse reflection over HTTP/1.1 are told apart from those that have none", async () => {
+    const { url } = await demo();
+    const { baseUrl } = await manifold({ endpoints: [url], protocols: ["connect"], schema: "reflection" });
+    const response = await fetch(`${baseUrl}/manifold.demo.v1.DemoService/Greet`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: '{"name":"you"}',
+    });
+    expect(response.status).toBe(500);
+    expect(await response.json()).toMatchObject({
+      code: "unknown",
+      message: expect.stringMatching(/by reflection: .*505.*give "schema: \{ image: FILE \}" instead$/),
+    });
+  });
 
   check("carry calls at once on connections of their own, and use these again", async () => {
     const server = await demo();
@@ -188,6 +256,38 @@ onRuntime("upstreams over HTTP/1.1", () => {
     }
     answer = `${good}HTTP/1.1 200 OK\r\nx-evil: 1\r\n\r\n`;
     for (let at = 0; at < 5; at++) expect((await client.greet({})).greeting).toBe("");
+  });
+
+  check("say that a stream in both directions needs HTTP/2, as servers of both protocols do", async () => {
+    const { url } = await demo();
+    for (const protocol of protocols) {
+      const { baseUrl } = await manifold({ endpoints: [url], protocols: [protocol] });
+      for (const [name, transport] of Object.entries(transports(baseUrl))) {
+        if (name.endsWith("HTTP/1.1")) continue;
+        const error = await firstReply(transport).then(String, ConnectError.from);
+        // what passes verbatim is the server's own answer, which has no words of ours
+        if (name.startsWith(protocol)) expect(error, name).toBeInstanceOf(ConnectError);
+        else
+          expect(error, name).toMatchObject({
+            code: Code.Unimplemented,
+            rawMessage: expect.stringMatching(/HTTP 505/),
+          });
+      }
+    }
+  });
+
+  check("that read a request to its end before they answer leave no caller waiting for ever", async () => {
+    const url = await rawServer(() => {});
+    for (const protocol of protocols) {
+      const limits = { stream_idle_timeout: "1s" };
+      const { baseUrl } = await manifold({ endpoints: [url], protocols: [protocol], limits });
+      const transport = createGrpcTransport({ baseUrl });
+      await expect(firstReply(transport, 300)).rejects.toMatchObject({ code: Code.DeadlineExceeded });
+      await expect(firstReply(transport)).rejects.toMatchObject({
+        code: Code.Unavailable,
+        rawMessage: expect.stringMatching(/idle for too long: .* request has not ended/),
+      });
+    }
   });
 
   check("that can't be reached are replaced by others", async () => {

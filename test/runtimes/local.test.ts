@@ -1,4 +1,7 @@
 /** Services of a module beside the proxy: on the same port, in every protocol, before the routes. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type CallOptions, createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { afterEach, expect } from "vitest";
@@ -6,7 +9,7 @@ import { DemoService } from "../../src/gen/manifold/demo/v1/demo_pb.ts";
 import { startDemo } from "../support/demo.ts";
 import { startManifold } from "../support/manifold.ts";
 import { run } from "../support/program.ts";
-import { root } from "../support/runtimes.ts";
+import { commandOn, root } from "../support/runtimes.ts";
 import { check, onRuntime, runtime } from "./suite.ts";
 
 /** Registers a part of the demo service; the other methods are the upstream's. */
@@ -101,6 +104,34 @@ onRuntime("local services", () => {
       body: "",
     });
     expect(response.status).toBe(505);
+  });
+
+  check("are checked: what is wrong with the module stands with its place in the file", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "manifold-test-"));
+    cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
+    const file = join(folder, "manifold.yaml");
+    writeFileSync(file, "routes: [{ refuse: { code: unavailable } }]\nmodule: ./services.mjs\n");
+    const twice = `${module}export default (router) => { routes(router); routes(router); };`;
+    const broken = "export function routes(router {}";
+    const command = commandOn(runtime);
+    if ("absent" in command) throw new Error(command.absent);
+    for (const [content, exit, words] of [
+      [module, 0, /ok/],
+      [
+        twice.replace("export function routes", "function routes"),
+        1,
+        /two handlers for \/manifold.demo.v1.DemoService\/Greet/,
+      ],
+      [broken, 1, /module ".\/services.mjs" can't be loaded: /],
+    ] as const) {
+      writeFileSync(join(folder, "services.mjs"), content);
+      for (const subcommand of exit === 0 ? ["check"] : ["check", "serve"]) {
+        const { exit: code, stdout, stderr } = await run([...command.argv, subcommand, "--config", file]);
+        expect(`${stdout}${stderr}`).toMatch(words);
+        if (exit !== 0) expect(stderr).toContain(`${file}:2:9: `);
+        expect(code).toBe(exit);
+      }
+    }
   });
 
   check("read JSON by curl, and say what isn't a call", async () => {

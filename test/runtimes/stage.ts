@@ -22,6 +22,21 @@ export interface Stage {
   close(): Promise<void>;
 }
 
+export interface StageOptions {
+  /** Routes that come before that to `main`. */
+  routes?: readonly object[];
+  /** Keys of the upstream "main". */
+  main?: object;
+  /** More upstreams, for `routes`, of one endpoint each. */
+  upstreams?: Record<string, object>;
+  /** Keys of the listener. */
+  listener?: object;
+  /** Files beside the configuration. */
+  files?: Record<string, string | Uint8Array>;
+  /** Default true. */
+  warmUp?: boolean;
+}
+
 /** Calls before memory is measured: the first growth of a heap is no leak. */
 const warmUpCalls = 10_000;
 
@@ -31,19 +46,27 @@ const connectionsPerEndpoint = 4;
 /**
  * Starts Manifold with a route to each upstream: the canary's service to one of its own, the rest to `endpoints`.
  *
- * @param more routes that come first, and keys of the upstream "main"
+ * @param endpoints none: there is no such route, and no upstream "main"
  */
-export async function setStage(
-  endpoints: readonly string[],
-  more: { routes?: readonly object[]; main?: object; warmUp?: boolean } = {},
-): Promise<Stage> {
+export async function setStage(endpoints: readonly string[], more: StageOptions = {}): Promise<Stage> {
   const canaryUpstream = await startUpstream({ record: false });
   const config = {
-    listeners: [{ address: "127.0.0.1:0" }],
-    upstreams: { canary: { endpoints: [canaryUpstream.url] }, main: { endpoints, ...more.main } },
-    routes: [{ match: { service: "manifold.test.Canary" }, to: "canary" }, ...(more.routes ?? []), { to: "main" }],
+    listeners: [{ address: "127.0.0.1:0", ...more.listener }],
+    upstreams: {
+      canary: { endpoints: [canaryUpstream.url] },
+      ...(endpoints.length === 0 ? {} : { main: { endpoints, ...more.main } }),
+      ...more.upstreams,
+    },
+    routes: [
+      { match: { service: "manifold.test.Canary" }, to: "canary" },
+      ...(more.routes ?? []),
+      ...(endpoints.length === 0 ? [] : [{ to: "main" }]),
+    ],
   };
-  const manifold = standIn === "envoy" ? await startEnvoy(config) : await startManifold({ runtime, config });
+  const manifold =
+    standIn === "envoy"
+      ? await startEnvoy(config)
+      : await startManifold({ runtime, config, ...(more.files === undefined ? {} : { files: more.files }) });
   const peers: H2Peer[] = [];
   const connect: Stage["connect"] = async (options) => {
     const peer = await connectPeer(manifold.port, options);
@@ -67,7 +90,10 @@ export async function setStage(
       }
       for (const peer of peers.splice(opened)) peer.socket.destroy();
       expect(manifold.program.exit()).toBeUndefined();
-      await untilBack(manifold, before, { growthMb, sockets: connectionsPerEndpoint * endpoints.length });
+      await untilBack(manifold, before, {
+        growthMb,
+        sockets: connectionsPerEndpoint * endpointCount(config.upstreams),
+      });
     },
     async close() {
       for (const peer of peers) peer.socket.destroy();
@@ -76,6 +102,15 @@ export async function setStage(
       expect(exit).toBe(0);
     },
   };
+}
+
+/** All but the canary's, which has been called before. */
+function endpointCount({ canary, ...upstreams }: Record<string, { endpoints: readonly unknown[] | object }>): number {
+  // how many there are where a file or Kubernetes tells isn't known here
+  return Object.values(upstreams).reduce(
+    (sum, { endpoints }) => sum + (Array.isArray(endpoints) ? endpoints.length : 1),
+    0,
+  );
 }
 
 async function warmUp(connect: Stage["connect"]): Promise<void> {

@@ -23,7 +23,8 @@ export interface DemoLog {
 
 /**
  * Registers the service. `greet` answers "fail" with not_found, a detail of metadata included, and "slow" never; every reply has the
- * header x-header and the trailer x-trailer, which echo the request's x-header. `countDown` counts without an end from 0, 10 kB each.
+ * header x-header and the trailer x-trailer, which echo the request's x-header. `countDown` counts without an end from 0, 10 kB each, and from 404 fails
+ * with not_found after a reply.
  */
 export function demoRoutes(endpoint: string, log: DemoLog = newLog()): (router: ConnectRouter) => void {
   const begin = (method: string, context: HandlerContext) => {
@@ -42,6 +43,10 @@ export function demoRoutes(endpoint: string, log: DemoLog = newLog()): (router: 
       },
       async *countDown({ from, intervalMs }, context) {
         begin("countDown", context);
+        if (from === 404) {
+          yield { number: from, endpoint };
+          throw new ConnectError("no such number", Code.NotFound);
+        }
         for (let number = from === 0 ? 1e9 : from; number > 0; number--) {
           log.yielded++;
           yield { number, endpoint: from === 0 ? filler : endpoint };

@@ -60,7 +60,7 @@ export async function startEnvoy(config: PlainConfig): Promise<Manifold> {
   });
   const { pid } = program;
   const usage = { rss: () => residentBytes(pid), sockets: () => openSockets(pid) };
-  return { port, ports: [port], pid, program, ...usage, stop: (graceMs) => program.stop("SIGTERM", graceMs) };
+  return { port, ports: [port], pid, program, folder, ...usage, stop: (graceMs) => program.stop("SIGTERM", graceMs) };
 }
 
 function connectionManager(routes: object[]): object {

@@ -1,10 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { backoffDelay, defaultBackoff } from "../../src/upstream/backoff.ts";
-import { roundRobin } from "../../src/upstream/balance.ts";
-import type { Endpoint } from "../../src/upstream/endpoint.ts";
 import { hostPort, parseTarget } from "../../src/upstream/target.ts";
-import { fakeCall } from "./fake-dial.ts";
 
 describe("backoffDelay()", () => {
   it.each([
@@ -35,29 +32,6 @@ describe("backoffDelay()", () => {
   });
 });
 
-describe("roundRobin()", () => {
-  const endpoints = (count: number) => Array.from({ length: count }, () => ({}) as Endpoint);
-
-  it("takes one after the other", () => {
-    const balance = roundRobin();
-    const three = endpoints(3);
-    expect(Array.from({ length: 7 }, () => balance.pick(three, fakeCall()))).toEqual([0, 1, 2, 0, 1, 2, 0]);
-  });
-
-  it("yields an index that exists, however the list grows and shrinks", () => {
-    fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 6 }), { maxLength: 50 }), (lengths) => {
-        const balance = roundRobin();
-        for (const length of lengths) {
-          const at = balance.pick(endpoints(length), fakeCall());
-          expect(at).toBeGreaterThanOrEqual(0);
-          expect(at).toBeLessThan(length);
-        }
-      }),
-    );
-  });
-});
-
 describe("parseTarget()", () => {
   it.each([
     ["http://10.0.0.1:50051", "10.0.0.1:50051", "10.0.0.1", 50_051, false, ["10.0.0.1"]],
@@ -68,7 +42,7 @@ describe("parseTarget()", () => {
     ["http://a.localhost:1", "a.localhost:1", "a.localhost", 1, false, ["127.0.0.1", "::1"]],
     ["http://127.1:9", "127.0.0.1:9", "127.0.0.1", 9, false, ["127.0.0.1"]],
   ])("reads %j", (url, name, host, port, secure, addresses) => {
-    expect(parseTarget(url)).toEqual({ name, host, port, secure, serverName: undefined, addresses });
+    expect(parseTarget(url)).toMatchObject({ name, host, port, secure, serverName: undefined, addresses });
   });
 
   it("takes name and server name as they are given", () => {

@@ -332,6 +332,37 @@ describe("reset limits of a peer (A3)", () => {
   });
 });
 
+describe("streams that may yet be cancelled", () => {
+  it("are no more on a connection than it could reset; others go elsewhere", () => {
+    const upstream = upstreamOf(1, { maxResetsPerConnection: 5, maxConnections: 2 });
+    const first = connect(upstream, 1_000);
+    const more = acquire(upstream, 20);
+    expect(first?.streamCount).toBe(10); // twice the setting: half of what the peer is taken to bear
+    const second = transport.one().open(1_000);
+    expect(second?.streamCount).toBe(10);
+    expect(more.filter(({ told }) => told === 0)).toHaveLength(1);
+    first?.endStream();
+    expect(more.every(({ told }) => told === 1)).toBe(true);
+  });
+
+  it("make it be replaced earlier, so that its resets stay below twice the setting", () => {
+    const upstream = upstreamOf(1, { maxResetsPerConnection: 100, maxConnections: 2 });
+    const first = connect(upstream, 1_000)!;
+    acquire(upstream, 119);
+    for (let at = 0; at < 50; at++) {
+      first.endStream(true);
+      acquire(upstream);
+    }
+    expect([first.resetsSent, first.streamCount]).toEqual([50, 120]);
+    const waiter = acquire(upstream)[0];
+    expect(waiter?.connection).toBe(first);
+    const second = transport.one().open(1_000);
+    expect(first.shutdowns).toBe(1);
+    expect(first.resetsSent + first.streamCount).toBeLessThan(200);
+    expect(acquire(upstream)[0]?.connection).toBe(second);
+  });
+});
+
 describe("names", () => {
   const answers = (list: (string[] | Error)[]) => {
     const asked: string[] = [];
@@ -446,6 +477,11 @@ describe("createUpstream()", () => {
     ["an upstream without endpoints", { endpoints: [] }, '"users" has no endpoints'],
     ["no URL", { endpoints: ["10.0.0.1:50051"] }, '"10.0.0.1:50051": write "http://10.0.0.1:50051"'],
     ["limits of 0", { maxConnections: 0 }, "maxConnections must be more than 0, not 0"],
+    [
+      "settings of HTTP/2 that no peer takes",
+      { http2: { initialWindowSize: 1_000 } },
+      'upstream "users": http2: initialWindowSize must be a number from 65535 to 2147483647, not 1000',
+    ],
     ["TLS without https", { tls: { ca: "x" } }, "none of its endpoints is https"],
     ["a certificate without key", { endpoints: ["https://a"], tls: { cert: "x" } }, "belong together"],
     ["what isn't PEM", { endpoints: ["https://a"], tls: { ca: "secret" } }, 'tls.ca has no PEM block "CERTIFICATE"'],

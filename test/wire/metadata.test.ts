@@ -22,6 +22,7 @@ describe("isMetadata()", () => {
     "content-length",
     "content-type",
     "http2-settings",
+    "proxy-authenticate",
     "grpc-timeout",
     "grpc-status",
     "x-grpc-web",

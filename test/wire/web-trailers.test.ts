@@ -56,6 +56,14 @@ describe("parseWebTrailers()", () => {
     },
   );
 
+  it("reads past what is for one hop", () => {
+    const fields = parseWebTrailers(Buffer.from("grpc-status: 0\r\nproxy-authenticate: Basic\r\nx-a: 1\r\n"));
+    expect(pairs(fields)).toEqual([
+      ["grpc-status", "0"],
+      ["x-a", "1"],
+    ]);
+  });
+
   it("reads what was written", () => {
     const name = fc.stringMatching(/^x-[a-z0-9_-]{1,10}$/);
     const value = fc.string({ unit: fc.integer({ min: 0x20, max: 0xff }).map((byte) => String.fromCharCode(byte)) });

@@ -5,15 +5,10 @@ import { DemoService } from "../../gen/manifold/demo/v1/demo_pb.ts";
 import { StatsServiceFanOut } from "../../gen/manifold/demo/v1/stats_fanout_pb.ts";
 import { fanOutOf } from "../../schema/fan-outs.ts";
 import type { ServeCommand } from "../args.ts";
-import {
-  outputOf,
-  partsOfEndpoints,
-  type Running,
-  runServe,
-  serveUntilStopped,
-  start,
-  withListeners,
-} from "../serve.ts";
+import type { Carrier } from "../carrier.ts";
+import { partsOfEndpoints, withListeners } from "../configuration.ts";
+import { announceAddresses } from "../output.ts";
+import { outputOf, runServe, serveUntilStopped, start } from "../serve.ts";
 import { stopSignals } from "../signals.ts";
 import { startDemoEndpoint } from "./endpoint.ts";
 import { demoPage } from "./page.ts";
@@ -39,6 +34,7 @@ export async function runDemo(command: ServeCommand): Promise<number> {
   const running = await startSomewhere(command.listen, (listen) => {
     return start({ ...parts, config: withListeners(parts.config, { ...command, listen }) }, output, page);
   });
+  announceAddresses(running.addresses, output);
   for (const { name, url } of endpoints) output.announce(`  in front of ${name} on ${url}`);
   for (const line of invitation(running)) output.announce(line);
   const code = await serveUntilStopped(running, stop, output);
@@ -54,7 +50,7 @@ function fanOutRoutes(): RouteConfig[] {
 }
 
 /** Where nobody asked for a port and the usual one is taken, any other does. */
-async function startSomewhere(listen: readonly string[], startAt: (listen: readonly string[]) => Promise<Running>) {
+async function startSomewhere(listen: readonly string[], startAt: (listen: readonly string[]) => Promise<Carrier>) {
   if (listen.length > 0) return startAt(listen);
   try {
     return await startAt([defaultAddress]);
@@ -65,8 +61,8 @@ async function startSomewhere(listen: readonly string[], startAt: (listen: reado
 }
 
 /** Lines to copy. The demo servers have reflection, so no client needs the schema. */
-function invitation({ server }: Running): string[] {
-  const { address, port } = server.addresses[0]!;
+function invitation({ addresses }: Carrier): string[] {
+  const { address, port } = addresses[0]!;
   const target = `${address.includes(":") ? `[${address}]` : address}:${port}`;
   const service = DemoService.typeName;
   const all = StatsServiceFanOut.typeName;

@@ -9,8 +9,8 @@ export interface RequestHead {
   readonly contentLength: number;
 }
 
-/** No fields of one request: about another hop, or about a body that we don't wait to be asked for. */
-const dropped = new Set(["http2-settings", "expect", "trailer"]);
+/** No fields of one request: about a body that we don't wait to be asked for, and about how it is sent. */
+const dropped = new Set(["expect", "trailer"]);
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const target = /^[!-~\x80-\xff]+$/;
@@ -48,7 +48,8 @@ export function writeRequestHead(fields: readonly Field[], end: boolean): Reques
   if (cookie !== undefined) lines += `cookie: ${cookie}\r\n`;
   authority ??= "";
   if (!token.test(method) || !target.test(path) || !authorityForm.test(authority)) return undefined;
-  const contentLength = end ? 0 : length === undefined ? -1 : Number(length);
+  // 0 is said by chunks where the end is still to come: else the request would be whole before it is known to keep its promise
+  const contentLength = end ? 0 : Number(length ?? 0) || -1;
   return {
     text: `${method} ${path} HTTP/1.1\r\nhost: ${authority}\r\n${lines.replace(control, " ")}${framing(method, contentLength)}\r\n`,
     isHead: method === "HEAD",

@@ -99,6 +99,6 @@ export class ResponseHeadBuilder {
 
 /** "timeout=5, max=100" */
 function parseKeepAlive(value: string): number | undefined {
-  const seconds = /(?:^|[,;\s])timeout=(\d{1,6})/i.exec(value)?.[1];
+  const seconds = /(?:^|[,; \t])timeout=(\d{1,6})/i.exec(value)?.[1];
   return seconds === undefined ? undefined : Number(seconds) * 1_000;
 }

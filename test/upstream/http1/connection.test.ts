@@ -284,6 +284,17 @@ describe("Http1ClientConnection", () => {
     expect(events).toEqual(["goaway", "close"]);
   });
 
+  it("says 0 only where nothing can follow: else by chunks, once the end has come", async () => {
+    const peer = await startPeer();
+    const { connection } = await dial(peer.port);
+    const stream = connection.request(fields(["content-length", "0"]), false, new Told());
+    await until("the head", () => peer.received().endsWith("\r\n\r\n"));
+    expect(peer.received()).toContain("transfer-encoding: chunked");
+    expect(peer.received()).not.toContain("content-length");
+    stream.end();
+    await until("the end", () => peer.received().endsWith("\r\n\r\n0\r\n\r\n"));
+  });
+
   it("never sends more or less than a content-length promised", async () => {
     for (const send of [Buffer.from("too long"), Buffer.from("abc")]) {
       const peer = await startPeer();

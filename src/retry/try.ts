@@ -1,0 +1,144 @@
+/** Try: one of the tries of a call that may have more. To the relay that carries it, it is the caller's stream. */
+import type { HttpStream, StreamListener } from "../http2/api.ts";
+import { type BodyRange, joinRanges, keepRange } from "../http2/body.ts";
+import { ErrorCode } from "../http2/errors.ts";
+import { type Field, FieldKind, valueOf } from "../http2/field.ts";
+import type { Relay } from "../relay.ts";
+import { parseStatus, statusOk } from "../wire/status.ts";
+
+/** The tries that it is one of. */
+export interface TryOwner {
+  /** Bytes of a reply that may be held back until its status is known. */
+  readonly holdReplyBytes: number;
+  /** More of the request has been taken. */
+  onConsumed(): void;
+  /** The reply is the call's, unless another's is. */
+  onGood(one: Try): void;
+  /** Ended with an error, of which the caller knows nothing yet. */
+  onFailed(one: Try, status: number): void;
+}
+
+const nobody: StreamListener = { onHeaders() {}, onData() {}, onTrailers() {}, onSent() {}, onReset() {} };
+
+export class Try implements HttpStream {
+  /** The relay, or a layer under it. */
+  listener: StreamListener = nobody;
+  relay: Relay | undefined;
+  remoteEnded = false;
+  localEnded = false;
+  closed = false;
+  /** Bytes of the request that have left. */
+  consumed = 0;
+  readonly #owner: TryOwner;
+  /** Who is told the reply; nobody until it is decided that it is the call's. */
+  #told: StreamListener | undefined;
+  #head: Field[] | undefined;
+  #body: BodyRange[] = [];
+  #bodyBytes = 0;
+  #end: Field[] | undefined;
+
+  constructor(owner: TryOwner) {
+    this.#owner = owner;
+  }
+
+  /** The upstream has done no work for it. */
+  get unprocessed(): boolean {
+    return this.relay?.unprocessed !== false;
+  }
+
+  /** What the upstream wants of who tries again: milliseconds to wait, or (below 0) not to; undefined where it says nothing. */
+  get pushbackMs(): number | undefined {
+    const value = valueOf(this.#end ?? [], "grpc-retry-pushback-ms");
+    if (value === undefined) return undefined;
+    return /^\d{1,9}$/.test(value) ? Number(value) : -1;
+  }
+
+  /** Hands a part of the request on. */
+  feed(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
+    if (this.closed) return;
+    this.remoteEnded = end;
+    this.listener.onData(bytes, start, stop, end);
+  }
+
+  endWith(trailers: Field[]): void {
+    if (this.closed) return;
+    this.remoteEnded = true;
+    this.listener.onTrailers(trailers);
+  }
+
+  /** Its reply is the call's: what was held back of it is told, and the rest as it comes. */
+  commit(listener: StreamListener): void {
+    this.#told = listener;
+    const head = this.#head;
+    if (head === undefined) return;
+    if (this.#end !== undefined && this.#end === head) return listener.onHeaders(head, true);
+    listener.onHeaders(head, false);
+    if (this.#body.length > 0) {
+      const held = joinRanges(this.#body);
+      this.#body = [];
+      listener.onData(held, 0, held.length, false);
+    }
+    if (this.#end !== undefined) listener.onTrailers(this.#end);
+  }
+
+  /** Ends it as if its caller had gone. */
+  cancel(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#body = [];
+    this.listener.onReset(ErrorCode.cancel, "peer");
+  }
+
+  // --- what the relay does with the stream
+
+  consume(bytes: number): void {
+    this.consumed += bytes;
+    this.#owner.onConsumed();
+  }
+
+  sendHeaders(fields: Field[], end: boolean): void {
+    if (this.closed) return;
+    const isHead = fields[0]?.kind === FieldKind.status;
+    if (isHead && fields[0]!.value.startsWith("1")) return; // of a try that may be given up
+    if (end) return this.#ended(fields, isHead);
+    this.#head = fields;
+    if (this.#told !== undefined) this.#told.onHeaders(fields, false);
+    else if (this.#owner.holdReplyBytes === 0) this.#owner.onGood(this);
+  }
+
+  /** Always held: the call's relay tells when it has left. */
+  sendData(bytes: Uint8Array, start: number, stop: number): boolean {
+    if (this.closed) return true;
+    if (this.#told === undefined) {
+      keepRange(this.#body, bytes, start, stop);
+      this.#bodyBytes += stop - start;
+      if (this.#bodyBytes > this.#owner.holdReplyBytes) this.#owner.onGood(this);
+    } else this.#told.onData(bytes, start, stop, false);
+    return false;
+  }
+
+  end(): void {}
+
+  reset(code: ErrorCode): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#told?.onReset(code, "peer");
+  }
+
+  dropQueue(): void {}
+
+  #ended(fields: Field[], isHead: boolean): void {
+    this.closed = true;
+    this.localEnded = true;
+    this.#end = fields;
+    if (this.#told !== undefined) {
+      if (isHead) this.#told.onHeaders(fields, true);
+      else this.#told.onTrailers(fields);
+      return;
+    }
+    if (isHead) this.#head = fields;
+    const status = parseStatus(valueOf(fields, "grpc-status") ?? "");
+    if (status === statusOk) this.#owner.onGood(this);
+    else this.#owner.onFailed(this, status);
+  }
+}
