@@ -6,6 +6,7 @@ import { type BodyRange, keepRange } from "../http2/body.ts";
 import { ErrorCode } from "../http2/errors.ts";
 import { type Field, FieldKind, valueOf } from "../http2/field.ts";
 import { turn } from "../http2/turn.ts";
+import type { LegInfo } from "../layout/layout.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import { isCompressed } from "../wire/encoding.ts";
 import { EnvelopeFlag, EnvelopeReader, type EnvelopeSink, Handling } from "../wire/envelope.ts";
@@ -45,6 +46,8 @@ export class Leg implements HttpStream, EnvelopeSink {
   /** Headers and trailers of its reply; empty until they have come. */
   head: readonly Field[] = [];
   trailers: readonly Field[] = [];
+  /** What the layout is told of it, kept for the messages of one turn: there are many in each. */
+  info: LegInfo | undefined;
   readonly #owner: LegOwner;
   readonly #reader = new EnvelopeReader(this);
   /** Bytes of the reply that came while one of its messages is held back. */

@@ -58,7 +58,11 @@ export abstract class Reply {
   }
 
   protected infoOf(leg: Leg): LegInfo {
-    return { backend: leg.endpoint.name, elapsedMs: leg.elapsedMs, nested: this.isNested(leg) };
+    const { elapsedMs } = leg;
+    if (leg.info?.elapsedMs !== elapsedMs) {
+      leg.info = { backend: leg.endpoint.name, elapsedMs, nested: this.isNested(leg) };
+    }
+    return leg.info;
   }
 
   /** What the leg answers is joined already. */

@@ -1,8 +1,8 @@
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { afterEach, describe, expect, it } from "vitest";
-import { DemoServiceFanOut } from "../../src/gen/manifold/demo/v1/demo_fanout_pb.ts";
 import { DemoService } from "../../src/gen/manifold/demo/v1/demo_pb.ts";
+import { StatsServiceFanOut } from "../../src/gen/manifold/demo/v1/stats_fanout_pb.ts";
 import { type Program, start } from "../support/program.ts";
 import { commandOn, root, runtimesUnderTest } from "../support/runtimes.ts";
 import { until } from "../support/until.ts";
@@ -73,7 +73,7 @@ describe.each(runtimesUnderTest())("manifold demo on %s", (runtime) => {
   it("asks all three servers at once, of which one fails", async () => {
     await demo();
     const url = /listening on (http:[^"]*)/.exec(program.stdout())?.[1] ?? "";
-    const all = createClient(DemoServiceFanOut, createGrpcTransport({ baseUrl: url, sessionManager: session }));
+    const all = createClient(StatsServiceFanOut, createGrpcTransport({ baseUrl: url, sessionManager: session }));
     const { legs } = await all.getStats({ fail: "demo-2" });
     expect(legs.map(({ info, reply }) => [info?.backend, info?.status?.code, reply?.endpoint])).toEqual([
       ["demo-1", undefined, "demo-1"],

@@ -1,8 +1,8 @@
 /** `manifold demo`: three gRPC servers of our own, Manifold in front of them and a page that calls them, to try it with nothing else at hand. */
 import { defaultAddress } from "../../config/build.ts";
 import type { RouteConfig } from "../../config/schema.ts";
-import { DemoServiceFanOut } from "../../gen/manifold/demo/v1/demo_fanout_pb.ts";
 import { DemoService } from "../../gen/manifold/demo/v1/demo_pb.ts";
+import { StatsServiceFanOut } from "../../gen/manifold/demo/v1/stats_fanout_pb.ts";
 import { fanOutOf } from "../../schema/fan-outs.ts";
 import type { ServeCommand } from "../args.ts";
 import type { Carrier } from "../carrier.ts";
@@ -44,7 +44,7 @@ export async function runDemo(command: ServeCommand): Promise<number> {
 
 /** What protoc-gen-manifold writes as `routes`: calls of the generated service go to all three. */
 function fanOutRoutes(): RouteConfig[] {
-  return DemoServiceFanOut.methods.map(fanOutOf).map(({ match, method, kind, layout, progressive }) => {
+  return StatsServiceFanOut.methods.map(fanOutOf).map(({ match, method, kind, layout, progressive }) => {
     return { match: { method: match }, fan_out: { to: ["default"], method, kind, layout, progressive } };
   });
 }
@@ -65,7 +65,7 @@ function invitation({ addresses }: Carrier): string[] {
   const { address, port } = addresses[0]!;
   const target = `${address.includes(":") ? `[${address}]` : address}:${port}`;
   const service = DemoService.typeName;
-  const all = DemoServiceFanOut.typeName;
+  const all = StatsServiceFanOut.typeName;
   return [
     `try it in a browser: http://${target}/`,
     "or from another terminal:",

@@ -30,7 +30,7 @@ messages.GetStatsLeg = { info: [1, messages.LegInfo], reply: [2, messages.GetSta
 messages.GetStatsFanOut = { legs: [1, [messages.GetStatsLeg]] };
 
 const service = "/manifold.demo.v1.DemoService/";
-const fanOut = "/manifold.demo.v1.DemoServiceFanOut/";
+const fanOut = "/manifold.demo.v1.StatsServiceFanOut/";
 
 export const methods = {
   greet: { path: `${service}Greet`, request: messages.GreetRequest, response: messages.GreetResponse, streams: false },
