@@ -1,10 +1,10 @@
 /**
- * The suites. "unit" is in memory or over one socket; the others start the built command, each runtime its own project of
- * the same files. Groups run one after another, so that no suite's measurements are made beside another suite's load.
+ * The suites. "unit" is in memory or over one socket, and "hosts", which mostly waits, runs beside it; the others start the built command,
+ * each runtime its own project of the same files. Groups run one after another, so that no suite's measurements are made beside another suite's load.
  */
 import { defineConfig, type TestProjectConfiguration } from "vitest/config";
 
-const outer = ["runtimes", "h2spec", "conformance", "clients", "browser"];
+const outer = ["hosts", "runtimes", "h2spec", "conformance", "clients", "browser"];
 
 function project(name: string, include: string[], more: object = {}): TestProjectConfiguration {
   return { extends: true, test: { name, include, ...more } };
@@ -28,6 +28,7 @@ export default defineConfig({
         exclude: outer.map((folder) => `test/${folder}/**`),
         testTimeout: 30_000,
       }),
+      project("hosts", ["test/hosts/**/*.test.ts"], { testTimeout: 30_000 }),
       onRuntime("node", 1),
       onRuntime("bun", 2),
       onRuntime("deno", 3),

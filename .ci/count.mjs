@@ -26,9 +26,9 @@ if (existsSync(reportFile)) {
 
 // h2spec and the Connect conformance runner have cases of their own within one of our tests, which print what they counted.
 const inner =
-  /(?:h2spec on \w+ over \w+|through Manifold on \w+): (?<passed>\d+) of (?<total>\d+)(?:, (?<skipped>\d+) skipped)?/g;
+  /(?:h2spec on \w+ over \w+|through Manifold on \w+): (?<passed>\d+) of (?<total>\d+)(?:, (?<skipped>\d+) skipped|, (?<listed>\d+) exceptions)?/g;
 for (const { groups } of log.matchAll(inner)) {
-  const left = groups.total - groups.passed - Number(groups.skipped ?? 0);
+  const left = groups.total - groups.passed - Number(groups.skipped ?? groups.listed ?? 0);
   passed += Number(groups.passed);
   failed += left;
   if (groups.skipped > 0) notes.push(`${groups.skipped} cases skipped`);

@@ -24,6 +24,8 @@ export interface Load {
   bytes: number;
   /** Messages of that size in each reply. */
   replies: number;
+  /** Bytes of DATA in each reply, where it isn't the request's message so many times. */
+  replyBytes?: number;
   headers?: Record<string, string>;
 }
 
@@ -53,7 +55,7 @@ export async function h2load(port: number, load: Load, cache: string): Promise<n
   const url = `http://127.0.0.1:${port}${load.method}`;
   // A call that fails with a gRPC status is HTTP 200 too, but has no message: only the bytes tell.
   const extra = load.wire === undefined || load.wire === "grpc" ? 0 : await trailerBytes(url, headers, request);
-  const reply = load.replies * request.length + extra;
+  const reply = load.replyBytes ?? load.replies * request.length + extra;
 
   const args = ["-n", load.calls, "-c", load.connections, "-m", load.streams, "-t", 1, "-d", body].map(String);
   for (const [name, value] of Object.entries(headers)) args.push("-H", `${name}: ${value}`);

@@ -22,6 +22,8 @@ export interface Peer {
   version(places: Places): { version: string } | { missing: string };
   /** Starts it in front of the backend, and resolves when it listens. */
   start(places: Places, backendPort: number): Promise<Running>;
+  /** The same in front of many, to all of which each call goes. Absent where it has no such thing. */
+  startFanOut?(places: Places, backendPorts: readonly number[]): Promise<Running>;
 }
 
 const bridged: readonly Wire[] = ["web-h2", "web-h1", "connect-h1"];
@@ -55,11 +57,8 @@ export const peers: readonly Peer[] = [
       const binary = goProgram(root, "grpcproxy");
       return versionOf("go", ["version", "-m", binary], /siderolabs\/grpc-proxy\s+v(\S+)/);
     },
-    async start({ root, cache }, backendPort) {
-      const port = await freePort();
-      const args = ["--listen", `127.0.0.1:${port}`, "--to", `127.0.0.1:${backendPort}`];
-      return start({ name: "grpc-proxy", command: goProgram(root, "grpcproxy"), args, port, cacheDir: cache });
-    },
+    start: (places, backendPort) => startGrpcProxy(places, [backendPort]),
+    startFanOut: startGrpcProxy,
   },
   {
     name: "grpcwebproxy",
@@ -83,7 +82,19 @@ export function goProgram(root: string, name: string): string {
   return join(root, "test/.cache/bin", name);
 }
 
+async function startGrpcProxy({ root, cache }: Places, backendPorts: readonly number[]): Promise<Running> {
+  const port = await freePort();
+  const to = backendPorts.map((backendPort) => `127.0.0.1:${backendPort}`).join();
+  const args = ["--listen", `127.0.0.1:${port}`, "--to", to];
+  return start({ name: "grpc-proxy", command: goProgram(root, "grpcproxy"), args, port, cacheDir: cache });
+}
+
 function manifold(name: string, command: (root: string) => string, script: string[]): Peer {
+  const run = async (root: string, cache: string, options: string[]): Promise<Running> => {
+    const port = await freePort();
+    const args = [...script.slice(0, -1), join(root, script.at(-1)!), "--listen", `127.0.0.1:${port}`, ...options];
+    return start({ name, command: command(root), args, port, cacheDir: cache, env: { NO_COLOR: "1" } });
+  };
   return {
     name,
     takes: ["grpc", ...bridged],
@@ -91,25 +102,35 @@ function manifold(name: string, command: (root: string) => string, script: strin
       if (!existsSync(join(root, script.at(-1)!))) return { missing: `no ${script.at(-1)}` };
       return versionOf(command(root), ["--version"], /(\d+\.\d+\.\d+)/);
     },
-    async start({ root, cache }, backendPort) {
-      const port = await freePort();
-      const [first, ...rest] = script.slice(0, -1);
-      const args = [...(first === undefined ? [] : [first, ...rest]), join(root, script.at(-1)!)];
+    start({ root, cache }, backendPort) {
       const config = join(cache, `${name}.json`);
-      writeFileSync(config, JSON.stringify(manifoldConfig(port, backendPort)));
-      args.push("--config", config, "--access-log", "off");
-      return start({ name, command: command(root), args, port, cacheDir: cache, env: { NO_COLOR: "1" } });
+      writeFileSync(config, JSON.stringify(manifoldConfig(backendPort)));
+      return run(root, cache, ["--config", config, "--access-log", "off"]);
+    },
+    startFanOut({ root, cache }, backendPorts) {
+      const config = join(cache, "fan-out.manifold.yaml");
+      writeFileSync(config, JSON.stringify(fanOutConfig(backendPorts)));
+      return run(root, cache, ["--config", config, "--access-log", "off"]);
     },
   };
 }
 
 /** All at its defaults but the limits on the number of calls, as Envoy's. */
-function manifoldConfig(port: number, backendPort: number): object {
+function manifoldConfig(backendPort: number): object {
   const limits = { requests: 1_000_000, pending: 1_000_000, connections: 1_000_000 };
   return {
-    listeners: [{ address: `127.0.0.1:${port}` }],
     upstreams: { backend: { endpoints: [`http://127.0.0.1:${backendPort}`], limits } },
     routes: [{ to: "backend" }],
+  };
+}
+
+/** One call to all, replies joined as grpc-proxy's README has it. JSON is YAML, too. */
+function fanOutConfig(ports: readonly number[]): object {
+  const limits = { requests: 1_000_000, pending: 1_000_000, connections: 1_000_000 };
+  const kind = { unary: ["manifold.test.v1.Test/Unary"], server_streaming: ["manifold.test.v1.Test/ServerStream"] };
+  return {
+    upstreams: { nodes: { endpoints: ports.map((port) => `http://127.0.0.1:${port}`), limits } },
+    routes: [{ fan_out: { to: "nodes", layout: "merge", kind } }],
   };
 }
 

@@ -20,6 +20,10 @@ export interface Scenario {
   readonly wire: Wire;
   /** True where every measurement needs a proxy that has just been started. */
   readonly fresh?: boolean;
+  /** Calls go to so many backends at once, each of `test/go/nodes`. Absent: to the one of `test/go/backend`. */
+  readonly backends?: number;
+  /** The peer that ratios in the tables are to. */
+  readonly comparedTo: string;
   /**
    * Measures once.
    *
@@ -30,9 +34,16 @@ export interface Scenario {
 
 const service = "/manifold.test.v1.Test";
 
-const unary: Load = { method: `${service}/Unary`, calls: 100_000, connections: 4, streams: 32, bytes: 100, replies: 1 };
+export const unary: Load = {
+  method: `${service}/Unary`,
+  calls: 100_000,
+  connections: 4,
+  streams: 32,
+  bytes: 100,
+  replies: 1,
+};
 
-const stream: Load = {
+export const stream: Load = {
   method: `${service}/ServerStream`,
   calls: 1000,
   connections: 4,
@@ -56,10 +67,11 @@ export const scenarios: readonly Scenario[] = [
     name: "latency",
     title: "unary, 100 B, 2,000 calls/s on 4 connections",
     wire: "grpc",
+    comparedTo: "envoy",
     figures: { cpu: "CPU us/call", p50: "p50 us", p99: "p99 us" },
     async run(target, { root }, scale) {
       const before = treeCpuMicros(target.pid);
-      const result = await rate(goProgram(root, "load"), target.port, 5 * scale);
+      const result = await rate(goProgram(root, "load"), target.port, { rps: 2000, seconds: 5 * scale, replies: 0 });
       return { cpu: (treeCpuMicros(target.pid) - before) / result.calls, p50: result.p50_us, p99: result.p99_us };
     },
   },
@@ -75,6 +87,7 @@ function loaded(name: string, title: string, load: Load, unitsPerCall: number, u
     name,
     title,
     wire: load.wire ?? "grpc",
+    comparedTo: "envoy",
     figures: { cpu: `CPU us/${unit}`, rate: `${unit}s/s` },
     async run(target, { cache }, scale) {
       const calls = Math.max(load.connections * load.streams, Math.round(load.calls * scale));
@@ -92,6 +105,7 @@ function idle(name: string, title: string, connections: number, streams: number)
     title,
     wire: "grpc",
     fresh: true,
+    comparedTo: "envoy",
     figures: { rss: "RSS MiB", start: "at start MiB" },
     async run(target, { root }) {
       await sleep(500);
@@ -123,9 +137,19 @@ interface RateReport {
   p99_us: number;
 }
 
-async function rate(program: string, port: number, seconds: number): Promise<RateReport> {
-  const args = ["rate", "--addr", `127.0.0.1:${port}`, "--rps", 2000, "--seconds", seconds, "--connections", 4];
-  const { stdout } = await promisify(execFile)(program, args.map(String));
+export interface RateOptions {
+  /** Calls per second. */
+  readonly rps: number;
+  readonly seconds: number;
+  /** Messages from each backend; 0 is a unary call. */
+  readonly replies: number;
+}
+
+/** Makes calls on schedule, over 4 connections. */
+export async function rate(program: string, port: number, options: RateOptions): Promise<RateReport> {
+  const { rps, seconds, replies } = options;
+  const args = ["rate", "--addr", `127.0.0.1:${port}`, "--rps", rps, "--seconds", seconds, "--connections", 4];
+  const { stdout } = await promisify(execFile)(program, [...args, "--replies", replies].map(String));
   const report = JSON.parse(stdout) as RateReport;
   if (report.failed > 0) throw new Error(`${report.failed} of ${report.calls} calls failed`);
   return report;

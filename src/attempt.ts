@@ -44,7 +44,7 @@ export class Attempt implements StreamListener {
   constructor(owner: AttemptOwner, endpoint: Reached) {
     this.owner = owner;
     this.endpoint = endpoint;
-    endpoint.begin?.();
+    endpoint.begin();
   }
 
   /** Gives up; the upstream is told. */
@@ -63,7 +63,7 @@ export class Attempt implements StreamListener {
   protected report(outcome: Outcome): void {
     if (this.#over) return;
     this.#over = true;
-    this.endpoint.report?.(outcome);
+    this.endpoint.report(outcome);
   }
 
   onHeaders(fields: Field[], end: boolean): void {
@@ -123,6 +123,11 @@ export class Attempt implements StreamListener {
     }
   }
 
+  /** Over HTTP/1.1 some servers read a request to its end before they answer: a caller that waits for a reply first never gets one. */
+  #awaited(): string {
+    return this.answered || this.stream.localEnded ? "" : ": it has not answered, and the request has not ended";
+  }
+
   /** The true status is the trailers'. */
   #complete(fields: readonly Field[]): void {
     this.report(outcomeOfStatus(valueOf(fields, "grpc-status")!, this.owner.responseBytes > 0));
@@ -142,11 +147,6 @@ export class Attempt implements StreamListener {
     return "failure";
   }
 
-  /** Over HTTP/1.1 some servers read a request to its end before they answer: a caller that waits for a reply first never gets one. */
-  #awaited(): string {
-    return this.answered || this.stream.localEnded ? "" : ": it has not answered, and the request has not ended";
-  }
-
   /** gRPC over HTTP/2, "HTTP to gRPC status": what came is some other server's answer, of which the caller gets the gist. */
   #notGrpc(status: string, contentType: string | undefined): void {
     const what = contentType === undefined ? "" : ` and content-type "${contentType}"`;
@@ -157,6 +157,14 @@ export class Attempt implements StreamListener {
       return this.owner.fail(Code.Unimplemented, `${message}: the method needs another HTTP version`);
     this.owner.fail(statusOfHttp(Number(status)), message);
   }
+}
+
+/** Without what is for the upstream's own connection. Nearly always the same list. */
+export function withoutHop(fields: readonly Field[]): readonly Field[] {
+  for (let i = 0; i < fields.length; i++) {
+    if (fields[i]!.kind === FieldKind.nextHop) return fields.filter(({ kind }) => kind !== FieldKind.nextHop);
+  }
+  return fields;
 }
 
 /**
@@ -173,12 +181,4 @@ export function outcomeOfStatus(value: string, hasMessages: boolean): Outcome {
 /** What a server, or a proxy before it, says of itself; 500 and below may be an answer to the request. */
 export function outcomeOfHttp(status: number): Outcome {
   return status === 502 || status === 503 || status === 504 ? "failure" : "success";
-}
-
-/** Without what is for the upstream's own connection. Nearly always the same list. */
-export function withoutHop(fields: readonly Field[]): readonly Field[] {
-  for (let i = 0; i < fields.length; i++) {
-    if (fields[i]!.kind === FieldKind.nextHop) return fields.filter(({ kind }) => kind !== FieldKind.nextHop);
-  }
-  return fields;
 }

@@ -1,7 +1,7 @@
 /** Call: one inbound RPC, as a director sees it. */
 
 import { Code, ConnectError } from "@connectrpc/connect";
-import { Field, FieldKind, valueOf } from "./http2/field.ts";
+import { Field, FieldKind, Indexing, valueOf } from "./http2/field.ts";
 import { turn } from "./http2/turn.ts";
 import type { ConnectGet } from "./wire/connect-get.ts";
 import type { Framing } from "./wire/content-type.ts";
@@ -28,6 +28,14 @@ export interface PeerCertificate {
   readonly fingerprint256: string;
 }
 
+/** Who calls, as far as that is proved: by a token, a certificate, or what else `authorize` goes by. */
+export interface Identity {
+  /** A token's subject, the certificate's name, or what `authorize` says. What is not empty can be limited by. */
+  readonly name: string;
+  /** What a token says beside that, checked with it. */
+  readonly claims?: Readonly<Record<string, unknown>>;
+}
+
 /** The protocols a call can come in, and an upstream can speak. */
 export type Protocol = "grpc" | "grpc_web" | "connect";
 
@@ -43,6 +51,8 @@ export interface Call {
   readonly authority: string;
   readonly protocol: Protocol;
   readonly peer: Peer;
+  /** Undefined where nobody asked, or none was needed. */
+  readonly identity?: Identity | undefined;
   /** True over TLS. */
   readonly secure: boolean;
   /** Milliseconds the caller gave (fractions kept), counted from `startedAt`; undefined without a deadline. */
@@ -61,7 +71,17 @@ export interface Origin {
   readonly secure: boolean;
   /** Default "2.0". */
   readonly httpVersion?: "1.1" | "2.0";
+  /** What the listener asks of every call. Default: nothing. */
+  readonly admit?: Admit | undefined;
 }
+
+/**
+ * Decides whether a call may go on. It may give the call an identity, and change its headers.
+ *
+ * @returns undefined where the call may go on at once
+ * @throws ConnectError (or rejects with it) that refuses the call
+ */
+export type Admit = (call: InboundCall) => Promise<void> | undefined;
 
 /** A request that is no RPC: answered in plain HTTP, for there is no RPC protocol to answer in. */
 export class HttpRefusal extends Error {
@@ -75,6 +95,8 @@ export class HttpRefusal extends Error {
     this.headers = headers;
   }
 }
+
+const none: readonly Field[] = [];
 
 /** The call that a request is. */
 export class InboundCall implements Call {
@@ -93,10 +115,14 @@ export class InboundCall implements Call {
   /** `:authority`, or else Host. */
   readonly authorityField: Field | undefined;
   readonly timeoutField: Field | undefined;
-  /** The request's header fields, as they came. */
-  readonly fields: readonly Field[];
+  identity: Identity | undefined;
   /** The caller's content type; "" for a GET. */
   readonly contentType: string;
+  /** The request's header fields: as they came, but for what admission has changed. */
+  fields: readonly Field[];
+  /** Header fields that didn't come from the caller. */
+  #ours: readonly Field[] = none;
+  #passes: ((name: string) => boolean) | undefined;
   readonly #parts: MethodPath | undefined;
   readonly #origin: Origin;
   /** What was wrong with it, though it is an RPC: to be answered in its own protocol. */
@@ -170,6 +196,33 @@ export class InboundCall implements Call {
 
   headerValues(name: string): string[] {
     return this.fields.filter((field) => field.name === name).map((field) => field.value);
+  }
+
+  /** Takes the caller's own values of a header away, and puts ours in their place if there is one. */
+  replaceHeader(name: string, value: string | undefined): void {
+    const rest = this.fields.filter((field) => field.name !== name);
+    if (value === undefined) {
+      if (rest.length < this.fields.length) this.fields = rest;
+      return;
+    }
+    const field = new Field(name, value, Indexing.without);
+    this.fields = [...rest, field];
+    this.#ours = [...this.#ours, field];
+  }
+
+  /** Only headers that pass this, too, will be forwarded. The director still sees all. */
+  restrictHeaders(passes: (name: string) => boolean): void {
+    const before = this.#passes;
+    this.#passes = before === undefined ? passes : (name) => before(name) && passes(name);
+  }
+
+  /** Drops the caller's headers that mustn't be forwarded. */
+  dropRestricted(): void {
+    const passes = this.#passes;
+    if (passes === undefined) return;
+    this.fields = this.fields.filter(
+      (field) => field.kind !== FieldKind.regular || passes(field.name) || this.#ours.includes(field),
+    );
   }
 }
 

@@ -44,6 +44,8 @@ export class MethodProbe implements KindListener {
   #holding = false;
   /** The upstream has turned down one of the two. */
   #turned = false;
+  /** Bytes of a first message that is too large to be a unary call's. */
+  #tooLarge = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(owner: ProbeOwner, options: ProbeOptions) {
@@ -89,7 +91,10 @@ export class MethodProbe implements KindListener {
     if (this.#turned) return false;
     this.#turned = true;
     const other = this.#kind === "unary" ? "stream" : "unary";
-    if (!this.#owner.again()) return false;
+    if (!this.#owner.again()) {
+      if (this.#tooLarge > 0) this.#refuseTooLarge();
+      return this.#tooLarge > 0;
+    }
     this.#kind = other;
     if (other === "stream") this.#decide(other);
     else this.#hold(other);
@@ -112,15 +117,27 @@ export class MethodProbe implements KindListener {
     const bytes = body.creditRest();
     if (bytes > 0) this.#owner.credit(bytes);
     if (!this.#holding) return;
-    if (body.ended) return this.#decide(isOneMessage(body) ? "unary" : "stream");
+    const first = firstMessage(body);
+    if (first > maxHeldMessage + prefixLength && first < Number.POSITIVE_INFINITY) {
+      this.#tooLarge = first - prefixLength;
+      return expected === "unary" ? this.#refuseTooLarge() : this.#decide("stream");
+    }
+    if (body.ended) return this.#decide(first === body.bytes ? "unary" : "stream");
     if (body.bytes > maxHeldMessage + prefixLength) return this.#decide("stream");
     if (expected !== undefined) return;
-    const whole = body.bytes === 0 || firstMessage(body) <= body.bytes;
+    const whole = body.bytes === 0 || first <= body.bytes;
     if (whole) this.#timer ??= setTimeout(() => this.#decide("stream"), endTimeoutMs);
     else {
       clearTimeout(this.#timer);
       this.#timer = undefined;
     }
+  }
+
+  /** At its prefix: none of it has to be held for that (fault B1). */
+  #refuseTooLarge(): void {
+    this.stop();
+    const message = `message of ${this.#tooLarge} bytes, at most ${maxHeldMessage}`;
+    this.#owner.refuse(new ConnectError(message, Code.ResourceExhausted));
   }
 
   #decide(kind: MethodKind): void {
@@ -136,10 +153,6 @@ export class MethodProbe implements KindListener {
     }
     this.#owner.acquire();
   }
-}
-
-function isOneMessage(body: RequestBody): boolean {
-  return firstMessage(body) === body.bytes;
 }
 
 /** Bytes of the first message with its prefix; infinite as long as the prefix isn't whole. */

@@ -2,6 +2,7 @@
 import { Attempt, outcomeOfHttp, outcomeOfStatus, withoutHop } from "./attempt.ts";
 import { decompress } from "./compress/compress.ts";
 import { type Field, valueOf } from "./http2/field.ts";
+import type { Outcome } from "./upstream/outlier.ts";
 import { type BodyStatus, bodyStatus, statusOfHead } from "./wire/body-status.ts";
 import { EnvelopeBoundary } from "./wire/envelope-boundary.ts";
 
@@ -10,6 +11,8 @@ const enveloped = /^application\/(grpc-web(?!-text)|connect\+)/;
 
 export class OpaqueAttempt extends Attempt {
   #head: readonly Field[] = [];
+  /** What the head says of the endpoint; nothing behind it is looked into. */
+  #outcome: Outcome = "success";
   #boundary: EnvelopeBoundary | undefined;
   /** Where somebody wants to know the status, and it is in the body. */
   #inBody: BodyStatus | undefined;
@@ -26,6 +29,8 @@ export class OpaqueAttempt extends Attempt {
     owner.commit();
     this.answered = true;
     this.#head = fields;
+    const status = valueOf(fields, "grpc-status");
+    this.#outcome = status === undefined ? outcomeOfHttp(http) : outcomeOfStatus(status, false);
     const plain = http === 200 && valueOf(fields, "content-encoding") === undefined;
     if (plain && enveloped.test(valueOf(fields, "content-type") ?? "")) this.#boundary = new EnvelopeBoundary();
     if (owner.recorded && !end) this.#inBody = bodyStatus(fields, decompress);
@@ -52,13 +57,10 @@ export class OpaqueAttempt extends Attempt {
   /** gRPC-Web without messages says the status in its head. Where it is said nowhere, it is what HTTP's says. */
   #complete(trailers: readonly Field[]): void {
     const { owner } = this;
-    const head = this.#head;
-    const status = valueOf(isStatus(trailers) ? trailers : head, "grpc-status");
-    const said = status !== undefined;
-    this.report(said ? outcomeOfStatus(status, owner.responseBytes > 0) : outcomeOfHttp(Number(head[0]!.value)));
+    this.report(this.#outcome);
     if (!owner.recorded || isStatus(trailers)) return owner.complete(trailers);
-    if (isStatus(head)) return owner.complete(head);
-    owner.complete(this.#inBody?.end() ?? statusOfHead(head));
+    if (isStatus(this.#head)) return owner.complete(this.#head);
+    owner.complete(this.#inBody?.end() ?? statusOfHead(this.#head));
   }
 }
 

@@ -1,17 +1,18 @@
 /** Proxy: the spine. Opens a call, asks the director, relays; and the one place where what goes wrong becomes an answer. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalHandlerFn } from "@connectrpc/connect/protocol";
-import { type Call, HttpRefusal, InboundCall, type Origin } from "./call.ts";
+import { type AdmissionOptions, createAdmission, inTurn } from "./admit/admission.ts";
+import { type Admit, type Call, HttpRefusal, InboundCall, type Origin } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
 import { fanOutTarget } from "./fan-out/target.ts";
 import type { HttpStream, StreamListener } from "./http2/api.ts";
 import { type Field, valueOf } from "./http2/field.ts";
 import { startTurn } from "./http2/turn.ts";
 import { createLocalRoutes, type Routes } from "./local/routes.ts";
-import { type LocalOutcome, serveLocal } from "./local/serve-local.ts";
 import type { CallRecord, HttpRefusalRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
 import { callerOf } from "./own-call.ts";
+import { serveOwn } from "./own-service.ts";
 import { askForAnswer, httpRequest, type ServeHttp, sendAnswer } from "./plain-http.ts";
 import { MethodKinds } from "./protocol/method-kinds.ts";
 import { answerHttp, discardRest } from "./refuse.ts";
@@ -23,9 +24,8 @@ import type { ReflectionCall } from "./schema/reflection.ts";
 import type { Schema } from "./schema/schema.ts";
 import { type Acceptor, createHandler } from "./universal/handler.ts";
 import type { CallTarget } from "./upstream/upstream.ts";
-import { parseStatus, statusOfHttp, statusOk } from "./wire/status.ts";
 
-export interface ProxyOptions {
+export interface ProxyOptions extends AdmissionOptions {
   /** Decides where each call goes. */
   readonly director: Director;
   /** Told of every call that is over, with its true status. Default: nobody. */
@@ -63,9 +63,11 @@ export interface Proxy {
 }
 
 /** Creates a proxy. It holds no sockets: `serve` gives it listeners, and upstreams dial for themselves. */
-export function createProxy({ director: first, onCall, onHttpRefusal, log, routes, serveHttp }: ProxyOptions): Proxy {
+export function createProxy(options: ProxyOptions): Proxy {
+  const { onCall, onHttpRefusal, log, routes, serveHttp } = options;
   const noteRefusal = onHttpRefusal && contained(onHttpRefusal, { log, what: "onHttpRefusal" });
-  let director = first;
+  const admitAll = createAdmission(options);
+  let { director } = options;
   let local = routes && createLocalRoutes(routes);
   const context: RelayContext = {
     deadlines: new Deadlines(),
@@ -74,13 +76,36 @@ export function createProxy({ director: first, onCall, onHttpRefusal, log, route
     onCall: onCall && contained(onCall, { log, what: "onCall" }),
   };
 
+  /** Goes on once the call is admitted; where nobody is asked, at once. */
+  function enter(call: InboundCall, relay: Relay, admit: Admit | undefined): void {
+    const waiting = admit?.(call);
+    if (waiting === undefined) return direct(call, relay);
+    waiting
+      .then(() => {
+        startTurn(); // time has passed: the caller's deadline has less left
+        direct(call, relay);
+      })
+      .catch(refuseWith(call, relay));
+  }
+
   function direct(call: InboundCall, relay: Relay): void {
     const destination = director(call);
-    if (!(destination instanceof Promise)) return go(relay, { destination, call, context });
+    if (!(destination instanceof Promise)) return go(call, relay, destination);
     destination
       .then((decided) => {
-        startTurn(); // time has passed: the caller's deadline has less left
-        go(relay, { destination: decided, call, context });
+        startTurn();
+        go(call, relay, decided);
+      })
+      .catch(refuseWith(call, relay));
+  }
+
+  function go(call: InboundCall, relay: Relay, destination: Destination): void {
+    const waiting = destination.admit?.(call);
+    if (waiting === undefined) return send(relay, { destination, call, context });
+    waiting
+      .then(() => {
+        startTurn();
+        send(relay, { destination, call, context });
       })
       .catch(refuseWith(call, relay));
   }
@@ -98,14 +123,12 @@ export function createProxy({ director: first, onCall, onHttpRefusal, log, route
     accept({ stream, fields, origin }) {
       const own = local?.match(valueOf(fields, ":path") ?? "");
       if (own !== undefined) {
-        const httpVersion = origin.httpVersion ?? "2.0";
-        return serveLocal(own, {
-          stream,
-          fields,
-          origin,
-          httpVersion,
-          onEnd: recordLocal({ fields, origin }, context),
-        });
+        const refuse = (call: InboundCall, relay: Relay, error: unknown) => refuseWith(call, relay)(error);
+        return serveOwn(
+          own,
+          { stream, fields, origin },
+          { relay: context, admit: inTurn(origin.admit, admitAll), refuse },
+        );
       }
       let call: InboundCall;
       try {
@@ -124,7 +147,7 @@ export function createProxy({ director: first, onCall, onHttpRefusal, log, route
       stream.listener = relay;
       try {
         if (call.fault !== undefined) throw call.fault;
-        direct(call, relay);
+        enter(call, relay, origin.admit === undefined ? admitAll : inTurn(origin.admit, admitAll));
       } catch (error) {
         refuseWith(call, relay)(error);
       }
@@ -154,31 +177,6 @@ function refusalRecord(
   return { peer, httpStatus: status, message, method, path, ...(authority === undefined ? {} : { authority }) };
 }
 
-/** A call to a service of our own is a line of the log like any other. */
-function recordLocal(
-  { fields, origin }: Omit<InboundRequest, "stream">,
-  { onCall }: RelayContext,
-): ((outcome: LocalOutcome) => void) | undefined {
-  if (onCall === undefined) return undefined;
-  const startedAt = performance.now();
-  return ({ status, grpcStatus, requestBytes, responseBytes, error }) => {
-    const durationMs = performance.now() - startedAt;
-    const code = grpcStatus !== undefined ? parseStatus(grpcStatus) : statusOfLocal(status);
-    try {
-      const call = new InboundCall(fields, origin);
-      const detail = error === undefined ? {} : { detail: errorText(error) };
-      onCall({ call, status: code, endpoint: "local", requestBytes, responseBytes, durationMs, ...detail });
-    } catch {
-      // it was no RPC, and has been answered in HTTP
-    }
-  };
-}
-
-function statusOfLocal(http: number | undefined): number {
-  if (http === undefined) return Code.Canceled;
-  return http === 200 ? statusOk : statusOfHttp(http);
-}
-
 /** Looks up the schema of an upstream; those by reflection are asked for once and kept as long as their upstream. */
 function schemasOf(caller: (upstream: CallTarget) => ReflectionCall): (upstream: CallTarget) => Schema | undefined {
   const reflected = new WeakMap<CallTarget, Schema>();
@@ -198,7 +196,8 @@ interface Decided {
 }
 
 /** One to many is one to something that stands for many. */
-function go(relay: Relay, { destination, call, context }: Decided): void {
+function send(relay: Relay, { destination, call, context }: Decided): void {
+  call.dropRestricted();
   switch (destination.mode) {
     case "one-to-one":
       if (destination.retry === undefined) return relay.start(destination);

@@ -4,7 +4,7 @@ import { Attempt, type AttemptOwner } from "./attempt.ts";
 import { Bridge, type BridgeContext, passesVerbatim } from "./bridge.ts";
 import type { InboundCall } from "./call.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
-import { checkRewrite, forwardFields } from "./forward.ts";
+import { checkRewrite, type ForwardOptions, forwardFields } from "./forward.ts";
 import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import { type Field, valueOf } from "./http2/field.ts";
@@ -31,6 +31,9 @@ export interface RelayedTo {
   readonly endpoint?: Endpoint;
   readonly rewrite?: Rewrite;
   readonly timeoutMs?: number;
+  readonly route?: string;
+  /** Makes the request's fields, which may be shared. Default: `forwardFields` of the call. */
+  readonly fieldsOf?: (options: ForwardOptions) => Field[];
 }
 
 /** Tries of one call, where the upstream says that it did no work for it. */
@@ -150,13 +153,14 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.#cancelWait = undefined;
     const body = this.#body;
     const bridge = this.#bridge;
-    const fields = forwardFields(this.#call, {
+    const options: ForwardOptions = {
       fields: bridge?.fields ?? this.#call.fields,
       verbatim: bridge?.verbatim ?? true,
       rewrite: this.#destination!.rewrite,
       secure: endpoint.secure,
       deadline: this.deadline === Number.POSITIVE_INFINITY ? undefined : this.deadline,
-    });
+    };
+    const fields = this.#destination!.fieldsOf?.(options) ?? forwardFields(this.#call, options);
     this.#attempts++;
     const attempt = bridge?.verbatim === true ? bridge.opaqueAttempt(this, endpoint) : new Attempt(this, endpoint);
     this.#attempt = attempt;
@@ -260,6 +264,12 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     return { endpoint: this.#attempt.endpoint.name, upstreamProtocol: this.#bridge?.upstreamProtocol ?? "grpc" };
   }
 
+  #meant(): Pick<CallRecord, "route" | "upstream"> {
+    if (this.#destination === undefined) return {};
+    const { route, upstream } = this.#destination;
+    return route === undefined ? { upstream: upstream.name } : { route, upstream: upstream.name };
+  }
+
   #disarm(): void {
     if (this.deadline === Number.POSITIVE_INFINITY) return;
     this.#context.deadlines.remove(this);
@@ -279,6 +289,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
       call: this.#call,
       status,
       ...(message === undefined ? {} : { message }),
+      ...this.#meant(),
       ...this.#reached(),
       ...(detail === undefined ? {} : { detail }),
       requestBytes: this.#body.bytes,

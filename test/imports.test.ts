@@ -19,12 +19,14 @@ const ranks: Record<string, number> = {
   "fan-out-client": 3, // runs in browsers
   call: 2,
   schema: 3,
+  admit: 3,
   protocol: 5, // its layers open streams on connections of upstream/
   universal: 4,
   upstream: 4,
   route: 5, // a rule names the upstream that calls go to
   local: 5,
   services: 6,
+  discovery: 5, // it tells upstreams of their endpoints
   steps: 6,
   retry: 7, // as fan-out
   "fan-out": 7, // looks like an upstream to a relay, and makes a relay for each leg
@@ -46,7 +48,8 @@ const nodeAllowed = [
   /^cli\//,
   /^compress\//,
   /^upstream\/(transport|discovery)\.ts$/,
-  /^config\/(load|files)\.ts$/,
+  /^discovery\//,
+  /^config\/(load|files|endpoint-file|discovery)\.ts$/,
 ];
 
 /** Parts that could be packages of their own, and the packages they may use. */

@@ -103,13 +103,29 @@ describe("a method of an unknown kind", () => {
     expect(caller.credited).toBe(large.length);
   });
 
-  it("isn't held for more than 4 MiB", () => {
+  it("is called as a stream at the prefix of a message of more than 4 MiB, and refused if it is unary (fault B1)", () => {
+    for (const sent of [4, limit + 1]) {
+      const proxy = proxyOf();
+      const caller = proxy.call(request("application/grpc"));
+      const body = Buffer.from(envelope(0, Buffer.alloc(limit + 1)));
+      caller.data(body.subarray(0, 4));
+      expect(proxy.requests).toEqual([]);
+      caller.data(body.subarray(4, 5 + sent));
+      expect(typeOf(proxy.upstream)).toBe(stream);
+      wrong(proxy.upstream);
+      expect(statusOf(caller)).toBe("8");
+      expect(proxy.requests).toHaveLength(1);
+    }
+  });
+
+  it("isn't held for more than 4 MiB of messages", () => {
     const proxy = proxyOf();
     const caller = proxy.call(request("application/grpc"));
-    const body = Buffer.from(envelope(0, Buffer.alloc(limit + 1)));
-    caller.data(body.subarray(0, limit + 5));
-    expect(proxy.requests).toEqual([]);
-    caller.data(body.subarray(limit + 5));
+    const half = Buffer.from(envelope(0, Buffer.alloc(limit / 2)));
+    caller.data(half);
+    caller.data(half.subarray(0, -6));
+    expect(proxy.requests).toHaveLength(0);
+    caller.data(half.subarray(-6));
     expect(typeOf(proxy.upstream)).toBe(stream);
   });
 
@@ -193,6 +209,17 @@ describe("a method of an unknown kind", () => {
 });
 
 describe("a method of a known kind", () => {
+  it("refuses a message of more than 4 MiB at its prefix where that is unary (fault B1)", () => {
+    const proxy = proxyOf();
+    call(proxy);
+    answer(proxy.upstream);
+    const caller = proxy.call(request("application/grpc"));
+    caller.data(Buffer.from(envelope(0, Buffer.alloc(limit + 1))).subarray(0, 5));
+    expect(statusOf(caller)).toBe("8");
+    expect(messageOf(caller)).toContain("4194305 bytes");
+    expect(proxy.requests).toHaveLength(1);
+  });
+
   it("is called so at once where that is a stream", () => {
     const proxy = proxyOf();
     call(proxy);

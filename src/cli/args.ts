@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 import type { Protocol } from "../call.ts";
 import { type Parsed, parseAddress, parseEndpointUrl, parseOrigin } from "../config/scalar.ts";
-import { protocols } from "../config/schema.ts";
+import { maxWorkers, protocols } from "../config/schema.ts";
 import { suggestion } from "../config/suggest.ts";
 import { type LogLevel, logLevels } from "../observe/log.ts";
 
@@ -30,11 +30,13 @@ export interface ServeCommand {
   readonly accessLog: AccessLogFormat | undefined;
   /** Reload when a file changes. */
   readonly watch: boolean;
+  /** Processes; undefined where nothing is said. */
+  readonly workers: number | "auto" | undefined;
 }
 
 export type Command =
   | ServeCommand
-  | { readonly name: "check"; readonly config: string | undefined }
+  | { readonly name: "check" | "reload" | "restart"; readonly config: string | undefined }
   | { readonly name: "init"; readonly file: string | undefined }
   | { readonly name: "help" | "version" };
 
@@ -55,6 +57,7 @@ const options = {
   "access-log": { type: "string" },
   "no-access-log": { type: "boolean" },
   "no-watch": { type: "boolean" },
+  workers: { type: "string", short: "w" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean", short: "v" },
 } as const;
@@ -74,9 +77,11 @@ const forServing: readonly Option[] = [
 
 /** The commands and what each takes. */
 const commands: Record<string, { readonly options: readonly Option[]; readonly words: number }> = {
-  serve: { options: ["config", ...forServing, "no-watch"], words: 0 },
+  serve: { options: ["config", ...forServing, "no-watch", "workers"], words: 0 },
   demo: { options: forServing, words: 0 },
   check: { options: ["config"], words: 0 },
+  reload: { options: ["config"], words: 0 },
+  restart: { options: ["config"], words: 0 },
   init: { options: [], words: 1 },
 };
 
@@ -105,6 +110,8 @@ export function parseCommand(argv: readonly string[]): Command {
   const values = (option: Option) => given.flatMap((one) => (one.name === option ? [one.value ?? ""] : []));
   switch (name) {
     case "check":
+    case "reload":
+    case "restart":
       return { name, config: values("config").at(-1) };
     case "init":
       return { name, file: words[1] };
@@ -168,7 +175,17 @@ function servingCommand(name: "serve" | "demo", values: (option: Option) => stri
     logLevel: oneOf("--log-level", values("log-level").at(-1), logLevels),
     accessLog: oneOf("--access-log", accessLog, accessLogFormats),
     watch: values("no-watch").length === 0,
+    workers: workersOf(values("workers").at(-1)),
   };
+}
+
+function workersOf(given: string | undefined): number | "auto" | undefined {
+  if (given === undefined || given === "auto") return given;
+  const count = /^\d{1,4}$/.test(given) ? Number(given) : 0;
+  if (count < 1 || count > maxWorkers) {
+    throw new UsageError(`--workers: expected auto, or a number from 1 to ${maxWorkers}, not "${given}"`);
+  }
+  return count;
 }
 
 function upstreamWords(values: (option: Option) => string[]): UpstreamWords {

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import type { Parts } from "../config/build.ts";
 import { defaultAddress } from "../config/build.ts";
 import type { Snapshot } from "../config/changes.ts";
+import type { EndpointList } from "../config/check-endpoints.ts";
 import { type FileContents, FileRecord } from "../config/files.ts";
 import { loadConfig, loadSchema, type ReadFile } from "../config/load.ts";
 import type { Config, Listener, UpstreamConfig } from "../config/schema.ts";
@@ -14,6 +15,10 @@ const defaultFile = "manifold.yaml";
 /** Ready to be built. */
 export interface Configuration extends Parts {
   readonly digest: Snapshot["digest"];
+  /** What the file of `admin.token_file` holds; undefined where there is none. */
+  readonly adminToken: string | undefined;
+  /** As the user wrote it: plain data. */
+  readonly given: unknown;
   /** What was read for it. */
   readonly contents: FileContents;
   /** What is no fault, but hardly meant; "" where there is nothing. */
@@ -62,6 +67,8 @@ function configurationOf(command: ServeCommand): Configuration {
     ...parts,
     config: withListeners(parts.config, command),
     digest: () => undefined,
+    adminToken: undefined,
+    given: parts.config,
     contents: new Map(),
     warnings: "",
   };
@@ -73,7 +80,7 @@ function configurationOf(command: ServeCommand): Configuration {
  * @throws UsageError if the schema's file can't be used
  */
 export function partsOfEndpoints(
-  endpoints: readonly UpstreamConfig["endpoints"][number][],
+  endpoints: readonly EndpointList[number][],
   { protocols, http, schema }: ServeCommand["upstream"],
 ): Parts {
   const schemas = new Map<string, Schema>();

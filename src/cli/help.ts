@@ -6,6 +6,8 @@ usage:
   manifold [serve] --to URL... [--listen ADDR]...    proxy to one upstream, without a file
   manifold [serve] [--config FILE] [--listen ADDR]...  proxy as a file says (default manifold.yaml)
   manifold check [--config FILE]                     say all that is wrong with a file
+  manifold reload [--config FILE]                    have the process that runs a file read it again (it needs admin)
+  manifold restart [--config FILE]                   have its workers replaced, without a failed call
   manifold init [FILE]                               write a file to start from
   manifold demo [--to URL]... [--listen ADDR]...     proxy to three gRPC servers of its own, with a page to try it
 
@@ -24,6 +26,8 @@ options:
                          that speak JSON
       --log-level LEVEL  debug, info, warn, error or silent (default info)
       --access-log FORM  auto, pretty, json or off (default auto: pretty on a terminal, else JSON lines)
+  -w, --workers NUMBER   processes that share the ports: a number, or "auto" for one per core (default: one, without
+                         a supervisor)
       --no-watch         don't reload when the file, or one that it names, changes; SIGHUP reloads always
       --no-access-log    the same as --access-log off
   -v, --version          print the version

@@ -2,6 +2,7 @@
 import process from "node:process";
 import { ConfigError } from "../config/problem.ts";
 import { type Command, parseCommand, UsageError } from "./args.ts";
+import { AskError, ask } from "./ask.ts";
 import { check } from "./check.ts";
 import { help } from "./help.ts";
 import { InitError, init } from "./init.ts";
@@ -19,6 +20,9 @@ async function run(command: Command): Promise<number> {
     case "check":
       await check(command.config);
       return 0;
+    case "reload":
+    case "restart":
+      return ask(command.name, command.config);
     case "init":
       init(command.file);
       return 0;
@@ -41,7 +45,7 @@ function report(error: unknown): number {
     process.stderr.write(`${error.message}\n\n${count} problem${count === 1 ? "" : "s"}\n`);
   } else if (isSystemError(error)) {
     process.stderr.write(`manifold: ${systemMessage(error)}\n`);
-  } else if (error instanceof InitError) {
+  } else if (error instanceof InitError || error instanceof AskError) {
     process.stderr.write(`manifold: ${error.message}\n`);
   } else {
     process.stderr.write(`manifold: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);

@@ -17,10 +17,21 @@ export interface Output {
   flush(): Promise<void>;
 }
 
-export function createOutput(options: { readonly accessLog: AccessLogFormat; readonly level: LogLevel }): Output {
+export interface OutputOptions {
+  readonly accessLog: AccessLogFormat;
+  readonly level: LogLevel;
+  /** Other processes write to the same pipe. Default false. */
+  readonly shared?: boolean;
+}
+
+/** Bytes of a write to a pipe that no other process's comes in between of, everywhere (PIPE_BUF of POSIX; 4,096 on Linux). */
+const atomic = 512 * 8;
+
+export function createOutput(options: OutputOptions): Output {
   const { stdout } = process;
   stdout.on("error", () => {}); // who reads it may go away (EPIPE); calls go on
-  const lines = gatherLines((text) => stdout.write(text));
+  const put = (text: string) => void stdout.write(text);
+  const lines = gatherLines(options.shared === true ? (text) => writeParts(text, put) : put);
   const { write } = lines;
   const terminal = stdout.isTTY === true;
   const format =
@@ -41,6 +52,19 @@ export function createOutput(options: { readonly accessLog: AccessLogFormat; rea
       return new Promise((resolve) => stdout.write("", () => resolve()));
     },
   };
+}
+
+/** Whole lines, in writes that stay whole; a line that is longer than that has to take its chance. */
+function writeParts(text: string, write: (part: string) => void): void {
+  let part = "";
+  for (const line of text.split(/(?<=\n)/)) {
+    if (part !== "" && Buffer.byteLength(part) + Buffer.byteLength(line) > atomic) {
+      write(part);
+      part = "";
+    }
+    part += line;
+  }
+  if (part !== "") write(part);
 }
 
 /** Says where it listens. */

@@ -3,7 +3,9 @@ import process from "node:process";
 import { changesOf } from "../config/changes.ts";
 import { FileRecord } from "../config/files.ts";
 import { ConfigError } from "../config/problem.ts";
+import type { Family } from "../observe/exposition.ts";
 import type { BoundAddress } from "../serve/listener.ts";
+import type { Admin } from "./admin.ts";
 import type { Carrier } from "./carrier.ts";
 import type { Configuration, ConfigurationSource } from "./configuration.ts";
 import { announceAddresses, type Output } from "./output.ts";
@@ -19,17 +21,20 @@ export interface ReloaderOptions {
   readonly current: Configuration;
   readonly carrier: Carrier;
   readonly output: Output;
+  readonly admin: Admin;
   /** Told after each try which files were read for it. */
   readonly onFiles: (paths: Iterable<string>) => Promise<void>;
 }
 
 /** Settings that are read once, when the command starts. */
-const fixed = ["log_level", "access_log"] as const;
+const fixed = ["log_level", "access_log", "workers"] as const;
 
 export class Reloader {
   readonly #options: ReloaderOptions;
   #current: Configuration;
   #stopped = false;
+  #done = 0;
+  #failed = 0;
   /** Of the last reload that was asked for. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -50,6 +55,14 @@ export class Reloader {
     return outcome;
   }
 
+  families(): Family[] {
+    const samples = [
+      { labels: { result: "done" }, value: this.#done },
+      { labels: { result: "failed" }, value: this.#failed },
+    ];
+    return [{ name: "manifold_reloads_total", type: "counter", help: "Reloads of the configuration.", samples }];
+  }
+
   /** The end is near: what is asked for from now on is not done. */
   stop(): void {
     this.#stopped = true;
@@ -66,12 +79,14 @@ export class Reloader {
       const changes = await this.#change(next);
       if (next.warnings !== "" && changes.length > 0) process.stderr.write(`${next.warnings}\n\n`);
       if (changes.length > 0 || cause !== "file") tell(changes, cause, output);
+      this.#done++;
       return { ok: true, changes };
     } catch (error) {
       await onFiles(record.contents.keys());
       const report = reportOf(error);
       process.stderr.write(`${report}\n\n`);
       output.log.error({ file: source.file, cause }, "not reloaded, nothing has changed");
+      this.#failed++;
       return { ok: false, report };
     }
   }
@@ -89,9 +104,16 @@ export class Reloader {
 
   /** Says where it listens now and didn't before. */
   async #apply(next: Configuration): Promise<void> {
-    const { carrier, output } = this.#options;
+    const { admin, carrier, output } = this.#options;
     const before = carrier.addresses;
-    await carrier.apply(next);
+    const prepared = await admin.prepare(next);
+    try {
+      await carrier.apply(next);
+    } catch (error) {
+      prepared.discard();
+      throw error;
+    }
+    prepared.apply();
     const isNew = ({ address, port, secure }: BoundAddress) =>
       !before.some((one) => one.address === address && one.port === port && one.secure === secure);
     announceAddresses(carrier.addresses.filter(isNew), output);

@@ -1,11 +1,14 @@
 /** `manifold serve`: listens until a signal comes. */
+import cluster from "node:cluster";
+import { availableParallelism } from "node:os";
 import process from "node:process";
 import type { Parts } from "../config/build.ts";
 import type { ServeHttp } from "../plain-http.ts";
+import { Admin } from "./admin.ts";
 import type { ServeCommand } from "./args.ts";
 import { type Carrier, carryHere, type LocalCarrier } from "./carrier.ts";
-import { sourceOf } from "./configuration.ts";
-import { announceAddresses, createOutput, type Output } from "./output.ts";
+import { type Configuration, sourceOf } from "./configuration.ts";
+import { announceAddresses, createOutput, type Output, type OutputOptions } from "./output.ts";
 import { Reloader, type ReloaderOptions } from "./reloader.ts";
 import { type StopSignals, stopSignals } from "./signals.ts";
 import { watchFiles } from "./watch.ts";
@@ -17,43 +20,76 @@ import { watchFiles } from "./watch.ts";
  * @throws ConfigError, UsageError, or what `serve()` throws where an address can't be listened on
  */
 export async function runServe(command: ServeCommand): Promise<number> {
+  if (cluster.isWorker) return (await import("./workers/worker.ts")).runWorker(command);
   const source = sourceOf(command);
   const current = await source.load();
   if (current.warnings !== "") process.stderr.write(`${current.warnings}\n\n`);
-  const output = outputOf(command, current.config);
+  const count = workerCount(command.workers ?? current.config.workers);
+  const output = outputOf(command, current.config, { shared: count !== undefined });
   const stop = stopSignals();
-  const carrier = await start(current, output);
-  const reloading = keepUpToDate({ source, current, carrier, output, watch: command.watch });
-  void stop.first.then(() => reloading.stop());
+  const carrier = count === undefined ? await start(current, output) : await startWorkers(count, current, output);
+  const run: Run = { source, current, carrier, output, stop };
+  const reloader = await keepUpToDate(run, command.watch);
   announceAddresses(carrier.addresses, output);
-  return serveUntilStopped(carrier, stop, output);
+  const code = await serveUntilStopped(carrier, stop, output);
+  reloader.end();
+  return code;
 }
 
-interface UpToDateOptions extends Omit<ReloaderOptions, "onFiles"> {
-  /** Look at the files, too; signals count always. */
-  readonly watch: boolean;
+/** Undefined where this process is to do it all itself. */
+function workerCount(given: number | "auto" | undefined): number | undefined {
+  return given === "auto" ? availableParallelism() : given;
 }
 
-/** Reloads at SIGHUP, and when a file that was read changes. */
-function keepUpToDate({ watch: watching, ...options }: UpToDateOptions): { stop(): void } {
-  if (options.source.file === undefined) return { stop() {} };
+async function startWorkers(count: number, configuration: Configuration, { log }: Output): Promise<Carrier> {
+  return (await import("./workers/supervisor.ts")).carryInWorkers({ count, configuration, log });
+}
+
+interface Run extends Omit<ReloaderOptions, "onFiles" | "admin"> {
+  readonly stop: StopSignals;
+}
+
+/** Opens the admin port, and reloads when it asks, at SIGHUP, and when a file that was read changes. */
+async function keepUpToDate(run: Run, watching: boolean): Promise<{ end(): void }> {
+  const { source, current, carrier, output, stop } = run;
   const watch = watching ? watchFiles(() => reloader.reload("file")) : undefined;
   const onFiles = async (paths: Iterable<string>) => watch?.files(paths);
-  const reloader = new Reloader({ ...options, onFiles });
-  void onFiles(options.current.contents.keys());
-  const onSignal = () => void reloader.reload("SIGHUP");
-  process.on("SIGHUP", onSignal);
-  return {
-    stop() {
-      watch?.stop();
-      reloader.stop();
-    },
-  };
+  const admin = new Admin({ source, carrier, output, stop, reloader: () => reloader });
+  const reloader = new Reloader({ source, current, carrier, output, onFiles, admin });
+  await onFiles(current.contents.keys());
+  try {
+    (await admin.prepare(current)).apply();
+  } catch (error) {
+    carrier.closeNow();
+    throw error;
+  }
+  if (source.file !== undefined) process.on("SIGHUP", () => void reloader.reload("SIGHUP"));
+  if (carrier.restart !== undefined) process.on("SIGUSR2", () => void restart(carrier.restart!, output));
+  void stop.first.then(() => {
+    watch?.stop();
+    reloader.stop();
+  });
+  return { end: () => admin.close() };
+}
+
+async function restart(replace: () => Promise<void>, { announce, log }: Output): Promise<void> {
+  announce("SIGUSR2: replacing workers", { signal: "SIGUSR2" });
+  try {
+    await replace();
+    announce("workers replaced");
+  } catch (error) {
+    log.error({ error: (error as Error).message }, "workers not replaced");
+  }
 }
 
 /** The command line's word counts, then the file's. */
-export function outputOf(command: ServeCommand, config: Parts["config"]): Output {
+export function outputOf(
+  command: ServeCommand,
+  config: Parts["config"],
+  { shared = false }: Pick<OutputOptions, "shared"> = {},
+): Output {
   return createOutput({
+    shared,
     accessLog: command.accessLog ?? config.access_log ?? "auto",
     level: command.logLevel ?? config.log_level ?? "info",
   });

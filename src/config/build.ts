@@ -16,13 +16,17 @@ import type { EndpointOptions } from "../upstream/target.ts";
 import type { UpstreamTls } from "../upstream/transport.ts";
 import { createUpstream, type Upstream, type UpstreamOptions } from "../upstream/upstream.ts";
 import { codeOfName } from "../wire/status.ts";
+import { admissionOptions, type KeySets } from "./admission.ts";
 import { fanOutOptions, methodRewrite } from "./build-fan-out.ts";
 import { fingerprint, type Snapshot } from "./changes.ts";
+import type { EndpointList } from "./check-endpoints.ts";
+import { endpointsOf } from "./discovery.ts";
 import { given } from "./given.ts";
 import type { IncludedRoute } from "./include.ts";
 import { http1Settings, http2Settings } from "./limits.ts";
 import { localRoutes, servicesOf } from "./local.ts";
 import { RetiredUpstreams } from "./retired.ts";
+import { routeNames } from "./route-name.ts";
 import type { Config, Listener, RetryConfig, RouteConfig, UpstreamConfig } from "./schema.ts";
 import { breakerLimits, endpointTraffic, messageLimits, trafficOptions } from "./traffic.ts";
 
@@ -34,6 +38,10 @@ export interface Parts {
   readonly schemas: ReadonlyMap<string, Schema>;
   /** Routes of other files: they come first. */
   readonly included?: readonly IncludedRoute[];
+  /** Of the issuers of tokens. Default: none. */
+  readonly keySets?: KeySets;
+  /** Of the configuration file: endpoint files are relative to it. Default: the one that the process runs in. */
+  readonly folder?: string | undefined;
   /** Services of our own beside the proxy. */
   readonly routes?: Routes | undefined;
   /** Digests of those files, to tell what has changed. Default: none, for a configuration that stays. */
@@ -141,7 +149,7 @@ interface Assembled {
 }
 
 function assemble(
-  { config, included = [], pem, schemas, digest }: Parts,
+  { config, included = [], pem, schemas, keySets = new Map(), folder, digest }: Parts,
   known: Assembled["upstreams"],
   log: Log,
 ): Assembled {
@@ -150,22 +158,26 @@ function assemble(
       const settings = fingerprint(given, digest ?? (() => undefined));
       const same = known.get(name);
       if (same?.settings === settings) return [name, same];
-      const upstream = createUpstream({ ...upstreamOptions(given, { pem, schemas }), name, log });
+      const upstream = createUpstream({ ...upstreamOptions(given, { pem, schemas, folder, name }), name, log });
       return [name, { upstream, settings }];
     }),
   );
   const named = new Map([...upstreams].map(([name, { upstream }]) => [name, upstream]));
-  const director = createRouteTable([
-    ...included.map(({ route, schema }) => routeOf(route, named, schema)),
-    ...(config.routes ?? []).map((route) => routeOf(route, named)),
-  ]);
+  const routes: readonly IncludedRoute[] = [...included, ...(config.routes ?? []).map((route) => ({ route }))];
+  const names = routeNames(routes.map(({ route }) => route));
+  const director = createRouteTable(
+    routes.map(({ route, schema }, index) => ({
+      ...routeOf(route, { upstreams: named, keySets }, schema),
+      name: names[index]!,
+    })),
+  );
   return { upstreams, director };
 }
 
-function servingOf({ config, pem }: Parts): Serving {
+function servingOf({ config, pem, keySets = new Map() }: Parts): Serving {
   const listeners: readonly Listener[] = config.listeners ?? [{ address: defaultAddress }];
   return {
-    listen: listeners.map((listener) => listenerOptions(listener, pem)),
+    listen: listeners.map((listener) => listenerOptions(listener, pem, keySets)),
     drainDelayMs: config.drain_delay ?? 0,
     drainTimeoutMs: config.drain_timeout ?? 30_000,
   };
@@ -183,15 +195,16 @@ function missing(one: Assembled, other: Assembled): Upstream[] {
 
 function upstreamOptions(
   config: UpstreamConfig,
-  { pem, schemas }: Pick<Parts, "pem" | "schemas">,
+  { pem, schemas, folder, name }: Pick<Parts, "pem" | "schemas" | "folder"> & { readonly name: string },
 ): Omit<UpstreamOptions, "name"> {
   return {
-    endpoints: config.endpoints.map(endpointOptions),
+    endpoints: endpointsOf(config, { folder, upstream: name, optionsOf: endpointOptions }),
     http2: http2Settings(config.limits),
     limits: breakerLimits(config.limits),
     ...messageLimits(config.limits),
     ...trafficOptions(config),
     ...given({
+      dns: config.dns,
       protocols: config.protocols,
       http: config.http,
       codecs: config.codecs,
@@ -204,7 +217,7 @@ function upstreamOptions(
   };
 }
 
-function endpointOptions(endpoint: UpstreamConfig["endpoints"][number]): EndpointOptions {
+function endpointOptions(endpoint: EndpointList[number]): EndpointOptions {
   if (typeof endpoint === "string") return endpoint;
   const { url, name, server_name: serverName } = endpoint;
   return { url, ...given({ name, serverName }), ...endpointTraffic(endpoint) };
@@ -215,8 +228,10 @@ function upstreamTls(tls: NonNullable<UpstreamConfig["tls"]>, pem: Parts["pem"])
   return given({ ca: text(tls.ca), cert: text(tls.cert), key: text(tls.key), serverName: tls.server_name });
 }
 
-function listenerOptions({ address, tls, cors, limits }: Listener, pem: Parts["pem"]): ListenerOptions {
+function listenerOptions(listener: Listener, pem: Parts["pem"], keySets: KeySets): ListenerOptions {
+  const { address, tls, cors, limits } = listener;
   return {
+    ...admissionOptions(listener, keySets),
     address,
     http1: http1Settings(limits),
     http2: http2Settings(limits),
@@ -235,13 +250,22 @@ function corsOptions({ origins, ...cors }: NonNullable<Listener["cors"]>): CorsO
   return { origins, ...given({ allowHeaders, exposeHeaders, credentials, maxAge }) };
 }
 
-function routeOf(config: RouteConfig, upstreams: ReadonlyMap<string, Upstream>, schema?: Schema): Route {
+/** What routes are made of besides their own keys. */
+interface Around {
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  readonly keySets: KeySets;
+}
+
+function routeOf(config: RouteConfig, { upstreams, keySets }: Around, schema?: Schema): Route {
   const match = { match: matchOf(config.match ?? {}) };
   if (config.refuse !== undefined) {
     const { code, message = "refused" } = config.refuse;
     return { ...match, refuse: { code: codeOfName(code)!, message } };
   }
-  const changes = given({ rewrite: rewriteOf(config), timeoutMs: config.timeout });
+  const changes = {
+    ...given({ rewrite: rewriteOf(config), timeoutMs: config.timeout }),
+    ...admissionOptions(config, keySets),
+  };
   if (config.fan_out === undefined) {
     const retry = given({ retry: config.retry && retryPolicy(config.retry) });
     return { ...match, to: targetOf(config.to!, upstreams), ...changes, ...retry };
@@ -267,9 +291,12 @@ function targetOf(to: NonNullable<RouteConfig["to"]>, upstreams: ReadonlyMap<str
   return to.map(({ upstream, weight }) => ({ upstream: upstreams.get(upstream)!, weight }));
 }
 
-function matchOf({ service, method, authority, headers }: NonNullable<RouteConfig["match"]>): Match {
-  const wanted = Object.entries(headers ?? {}).map(([name, value]) => [name, headerMatchOf(value)] as const);
-  return given({ service, method, authority, headers: headers && Object.fromEntries(wanted) });
+function matchOf({ headers, claims, ...match }: NonNullable<RouteConfig["match"]>): Match {
+  return given({ ...match, headers: headers && headerMatches(headers), claims: claims && headerMatches(claims) });
+}
+
+function headerMatches(wanted: NonNullable<NonNullable<RouteConfig["match"]>["headers"]>): Record<string, HeaderMatch> {
+  return Object.fromEntries(Object.entries(wanted).map(([name, value]) => [name, headerMatchOf(value)]));
 }
 
 function headerMatchOf(value: NonNullable<NonNullable<RouteConfig["match"]>["headers"]>[string]): HeaderMatch {

@@ -1,7 +1,9 @@
 /** What a schema can't say of how calls are spread: that health, subsets, tiers and weighted routes fit together. */
+
 import { isMap, type Part } from "./check.ts";
+import { listedEndpoints } from "./check-endpoints.ts";
 import type { Problem } from "./problem.ts";
-import type { RouteConfig, UpstreamConfig } from "./schema.ts";
+import type { UpstreamConfig } from "./schema.ts";
 import type { Path, Source } from "./source.ts";
 import { suggestion } from "./suggest.ts";
 
@@ -29,7 +31,9 @@ function healthProblems(source: Source, { path, value }: Part<UpstreamConfig>): 
 function subsetProblems(source: Source, { path, value }: Part<UpstreamConfig>): Problem[] {
   const { subset, endpoints } = value;
   if (subset === undefined) return [];
-  const labels = endpoints.flatMap((one) => (typeof one === "string" ? [] : Object.keys(one.labels ?? {})));
+  const labels = listedEndpoints({ endpoints }).flatMap((one) =>
+    typeof one === "string" ? [] : Object.keys(one.labels ?? {}),
+  );
   if (labels.includes(subset.label)) return [];
   const hint = labels.length === 0 ? "give endpoints labels" : suggestion(subset.label, [...new Set(labels)]);
   return [source.problem([...path, "subset", "label"], `no endpoint has the label "${subset.label}"`, { hint })];
@@ -43,30 +47,8 @@ function limitProblems(source: Source, { path, value }: Part<UpstreamConfig>): P
   return [source.problem([...path, "outlier", "max_ejection"], "max_ejection is less than ejection")];
 }
 
-/** The upstreams that a route's `to` names. */
-export function targetNames({ to }: RouteConfig): string[] {
-  if (to === undefined) return [];
-  return typeof to === "string" ? [to] : to.map(({ upstream }) => upstream);
-}
-
-/** What is wrong with the `to` of a route as it stands in the file. @param upstreams names of those that there are */
-export function targetProblems(source: Source, route: Part<unknown>, upstreams: readonly string[]): Problem[] {
-  const targets = targetsOf(route).filter(({ value }) => value !== "");
-  const unknown = targets.filter(({ value }) => !upstreams.includes(value));
-  return [
-    ...unknown.map(({ path, value }) => {
-      const hint = upstreams.length === 0 ? "the file has no upstreams" : suggestion(value, upstreams);
-      return source.problem(path, `unknown upstream "${value}"`, { hint });
-    }),
-    ...targets
-      .filter(({ value }, index) => targets.findIndex((other) => other.value === value) < index)
-      .map(({ path, value }) => source.problem(path, `upstream "${value}" is given twice`)),
-    ...weightProblems(source, route),
-  ];
-}
-
-/** The same of a route that may not be sound, each with its place. */
-function targetsOf({ path, value }: Part<unknown>): Part<string>[] {
+/** The upstreams that a route names, each with its place. */
+export function targetsOf({ path, value }: Part<unknown>): Part<string>[] {
   const to = isMap(value) ? value.to : undefined;
   if (typeof to === "string") return [{ path: [...path, "to"], value: to }];
   if (!Array.isArray(to)) return [];
@@ -74,6 +56,22 @@ function targetsOf({ path, value }: Part<unknown>): Part<string>[] {
     const at: Path = [...path, "to", index, "upstream"];
     return isMap(one) && typeof one.upstream === "string" ? [{ path: at, value: one.upstream }] : [];
   });
+}
+
+/** Of a route, sound or not. */
+export function targetProblems(source: Source, route: Part<unknown>, names: readonly string[]): Problem[] {
+  const targets = targetsOf(route).filter(({ value }) => value !== "");
+  const unknown = targets.filter(({ value }) => !names.includes(value));
+  return [
+    ...unknown.map(({ path, value }) => {
+      const hint = names.length === 0 ? "the file has no upstreams" : suggestion(value, names);
+      return source.problem(path, `unknown upstream "${value}"`, { hint });
+    }),
+    ...targets
+      .filter(({ value }, index) => targets.findIndex((other) => other.value === value) < index)
+      .map(({ path, value }) => source.problem(path, `upstream "${value}" is given twice`)),
+    ...weightProblems(source, route),
+  ];
 }
 
 function weightProblems(source: Source, { path, value }: Part<unknown>): Problem[] {

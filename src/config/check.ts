@@ -1,8 +1,10 @@
 /** What a schema can't say of a configuration: that its parts fit together. Works on each part that is sound by itself. */
 import type { z } from "zod";
-import { parseTarget } from "../upstream/target.ts";
+import { admissionKeys } from "./admission.ts";
+import { admissionProblems, admissionWarnings } from "./check-admission.ts";
+import { endpointProblems, repeated } from "./check-endpoints.ts";
 import { fanOutProblems } from "./check-fan-out.ts";
-import { targetNames, targetProblems, trafficProblems } from "./check-traffic.ts";
+import { targetProblems, targetsOf, trafficProblems } from "./check-traffic.ts";
 import type { Problem } from "./problem.ts";
 import { kindOf } from "./scalar.ts";
 import { type Listener, listener, type RouteConfig, route, type UpstreamConfig, upstream } from "./schema.ts";
@@ -59,6 +61,7 @@ export function crossProblems(source: Source, parts: Parts): Problem[] {
       ...routeProblems(source, part, upstreams),
       ...fanOutProblems(source, part, { upstreams }),
     ]),
+    ...admissionProblems(source, parts),
   ];
 }
 
@@ -87,11 +90,6 @@ function corsProblems(source: Source, { path, value }: Part<Listener>): Problem[
   });
 }
 
-/** Those whose key an earlier one has too. */
-function repeated<T>(items: readonly T[], keyOf: (item: T) => string): T[] {
-  return items.filter((item, index) => items.findIndex((other) => keyOf(other) === keyOf(item)) < index);
-}
-
 function upstreamProblems(source: Source, part: Part<UpstreamConfig>): Problem[] {
   return [...protocolProblems(source, part), ...endpointProblems(source, part), ...trafficProblems(source, part)];
 }
@@ -114,42 +112,6 @@ function protocolProblems(source: Source, { path, value }: Part<UpstreamConfig>)
   return problems;
 }
 
-function endpointProblems(source: Source, { path, value }: Part<UpstreamConfig>): Problem[] {
-  const endpoints = value.endpoints.map((endpoint, index) => {
-    const at = [...path, "endpoints", index];
-    if (typeof endpoint === "string")
-      return { at, urlAt: at, url: endpoint, name: parseTarget(endpoint).name, serverName: undefined };
-    const { name, url, server_name: serverName } = endpoint;
-    return {
-      at: [...at, name === undefined ? "url" : "name"],
-      urlAt: [...at, "url"],
-      url,
-      name: name ?? parseTarget(url).name,
-      serverName,
-    };
-  });
-  const problems = repeated(endpoints, (endpoint) => endpoint.name).map((endpoint) =>
-    source.problem(endpoint.at, `endpoint "${endpoint.name}" is given twice`, { hint: "each needs a name of its own" }),
-  );
-  for (const { url, urlAt, serverName } of endpoints) {
-    const secure = url.toLowerCase().startsWith("https:");
-    const hint = `did you mean "${url.replace(/^http:/i, "https:")}"?`;
-    if (!secure && value.tls !== undefined) {
-      problems.push(
-        source.problem(urlAt, `upstream "${String(path.at(-1))}" has tls, but this endpoint is cleartext`, { hint }),
-      );
-    } else if (!secure && serverName !== undefined) {
-      problems.push(source.problem(urlAt, "server_name is for TLS, but this endpoint is cleartext", { hint }));
-    }
-  }
-  const { cert, key } = value.tls ?? {};
-  if ((cert === undefined) !== (key === undefined)) {
-    const [given, other] = cert === undefined ? ["key", "cert"] : ["cert", "key"];
-    problems.push(source.problem([...path, "tls", given], `"${given}" needs "${other}" beside it`, { part: "key" }));
-  }
-  return problems;
-}
-
 /** What is wrong with a route as it stands in the file. */
 export function routeProblems(source: Source, { path, value }: Part<unknown>, upstreams: readonly string[]): Problem[] {
   if (!isMap(value)) return [];
@@ -161,7 +123,8 @@ export function routeProblems(source: Source, { path, value }: Part<unknown>, up
     problems.push(source.problem([...path, more], message, { part: "key" }));
   }
   if ("refuse" in value) {
-    for (const key of ["rewrite", "add_headers", "remove_headers", "timeout", "retry"]) {
+    const forwarding = ["rewrite", "add_headers", "remove_headers", "timeout", "retry", ...Object.keys(admissionKeys)];
+    for (const key of forwarding) {
       if (key in value)
         problems.push(source.problem([...path, key], `"${key}" means nothing beside refuse`, { part: "key" }));
     }
@@ -174,6 +137,7 @@ export function routeProblems(source: Source, { path, value }: Part<unknown>, up
   problems.push(...repeatedHeaders(source, { path: [...path, "add_headers"], value: value.add_headers }));
   problems.push(...headerMatchProblems(source, { path: [...path, "match", "headers"], value: match.headers }));
   problems.push(...targetProblems(source, { path, value }, upstreams));
+  problems.push(...headerMatchProblems(source, { path: [...path, "match", "claims"], value: match.claims }));
   return problems;
 }
 
@@ -189,16 +153,20 @@ function headerMatchProblems(source: Source, { path, value }: Part<unknown>): Pr
   const wrong = Object.entries(isMap(value) ? value : {}).filter(
     ([, wanted]) => isMap(wanted) && "present" in wanted === "prefix" in wanted,
   );
+  const what = path.at(-1) === "claims" ? "claim" : "header";
   return [
-    ...repeatedHeaders(source, { path, value }),
-    ...wrong.map(([name]) => source.problem([...path, name], "a header is matched by either present or prefix")),
+    ...(what === "header" ? repeatedHeaders(source, { path, value }) : []),
+    ...wrong.map(([name]) => source.problem([...path, name], `a ${what} is matched by either present or prefix`)),
   ];
 }
 
 /** What is no fault, but hardly meant. */
 export function warningsOf(source: Source, parts: Parts, included: readonly RouteConfig[]): Problem[] {
-  const routes = [...included, ...parts.routes.map(({ value }) => value)];
-  const used = new Set(routes.flatMap((value) => [...targetNames(value), ...(value.fan_out?.to ?? [])]));
+  const routes = [...parts.routes, ...included.map((value) => ({ path: [], value }))];
+  const used = new Set([
+    ...routes.flatMap(targetsOf).map(({ value }) => value),
+    ...routes.flatMap(({ value }) => value.fan_out?.to ?? []),
+  ]);
   const unused = parts.upstreams.filter(({ path }) => !used.has(String(path[1])));
   const all = parts.routes.findIndex(({ value }) => matchesAll(value));
   const unreached = all === -1 ? [] : parts.routes.slice(all + 1);
@@ -206,6 +174,7 @@ export function warningsOf(source: Source, parts: Parts, included: readonly Rout
     ({ value }) => value.http === "1.1" && value.schema === "reflection",
   );
   return [
+    ...admissionWarnings(source, parts),
     ...refusedReflection.map(({ path }) => {
       const hint = "give { image: FILE }";
       const message = "reflection is a bidirectional stream, which most servers refuse over HTTP/1.1";
@@ -222,11 +191,12 @@ export function warningsOf(source: Source, parts: Parts, included: readonly Rout
 
 function matchesAll({ match }: RouteConfig): boolean {
   if (match === undefined) return true;
-  const { service, method, authority, headers } = match;
+  const { service, method, authority, headers, identity, claims } = match;
   return (
     (service === undefined || service === "*") &&
     (method === undefined || method === "*/*") &&
     authority === undefined &&
-    Object.keys(headers ?? {}).length === 0
+    identity === undefined &&
+    Object.keys({ ...headers, ...claims }).length === 0
   );
 }

@@ -7,6 +7,9 @@ import { breakerKeys, messageKeys } from "./traffic.ts";
 
 const maxWindow = 2 ** 31 - 1;
 
+/** A duration for which there is a timer: those end at 2^31 - 1 ms. */
+const timerDuration = duration.refine((ms) => ms < 2 ** 31, { error: "must be at most 596h" });
+
 /** Makers of a key for each kind of setting; all say the default of the setting. */
 function keysOf<Setting extends string>(defaults: Readonly<Record<Setting, number>>) {
   return {
@@ -75,7 +78,7 @@ const { count, bytes, time } = keysOf(http2Defaults);
 const http2Keys = {
   max_concurrent_streams: count("maxConcurrentStreams", "Streams the peer may have open at once."),
   initial_window_size: bytes("initialWindowSize", "Bytes a peer may send on one stream before they are taken.", {
-    min: 0,
+    min: 65_535,
     max: maxWindow,
   }),
   connection_window_size: bytes("connectionWindowSize", "The same for all streams of a connection together.", {
@@ -102,12 +105,24 @@ const http2Keys = {
   max_useless_frames: count("maxUselessFrames", "Frames that carry nothing a call needs, at one go."),
   reset_burst: count("resetBurst", "Streams reset early, at one go."),
   resets_per_second: count("resetsPerSecond", "Streams reset early, for each second more."),
-  preface_timeout: time("prefaceTimeoutMs", "Time for the preface and the first SETTINGS."),
-  header_block_timeout: time("headerBlockTimeoutMs", "Time for a header block that began."),
-  connection_idle_timeout: time("connectionIdleTimeoutMs", "Time without any stream before a connection is closed."),
+  preface_timeout: time("prefaceTimeoutMs", "Time for the preface and the first SETTINGS.", positiveDuration),
+  header_block_timeout: time("headerBlockTimeoutMs", "Time for a header block that began.", positiveDuration),
+  connection_idle_timeout: time(
+    "connectionIdleTimeoutMs",
+    "Time without any stream before a connection is closed.",
+    positiveDuration,
+  ),
   stream_idle_timeout: time("streamIdleTimeoutMs", "Time without a frame before a stream is reset; 0s turns it off."),
-  keepalive_interval: time("keepaliveIntervalMs", "Time between PINGs while streams are open; 0s turns them off."),
-  keepalive_timeout: time("keepaliveTimeoutMs", "Time for a PING's ack."),
+  keepalive_interval: time(
+    "keepaliveIntervalMs",
+    "Time between PINGs while streams are open; 0s turns them off.",
+    timerDuration,
+  ),
+  keepalive_timeout: time(
+    "keepaliveTimeoutMs",
+    "Time for a PING's ack.",
+    timerDuration.refine((ms) => ms > 0, { error: "must be more than 0" }),
+  ),
   max_socket_buffer: bytes("maxSocketBuffer", "Bytes waiting in the socket before data is held back in its stream.", {
     min: 16_384,
     max: 1 << 30,
@@ -166,9 +181,7 @@ export function http2Settings(given: UpstreamLimits | ListenerLimits | undefined
 
 /** The same for HTTP/1.1. */
 export function http1Settings(given: ListenerLimits | undefined): Partial<Http1Settings> {
-  const found = { ...settings(sharedSettingOf, given), ...settings(http1SettingOf, given?.http1) };
-  // There is no WINDOW_UPDATE that could open a window of 0.
-  return found.initialWindowSize === 0 ? { ...found, initialWindowSize: 1 } : found;
+  return { ...settings(sharedSettingOf, given), ...settings(http1SettingOf, given?.http1) };
 }
 
 function settings<Setting extends string>(

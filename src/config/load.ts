@@ -3,15 +3,19 @@ import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { createLocalJWKSet, type JSONWebKeySet } from "jose";
 import { loadRoutes } from "../local/load.ts";
 import { type Routes, registerNow } from "../local/routes.ts";
 import { schemaOfImage } from "../schema/image.ts";
 import type { Schema } from "../schema/schema.ts";
+import { adminProblems, readAdminToken } from "./admin.ts";
+import type { KeySets } from "./admission.ts";
 import { crossProblems, isMap, type Part, type Parts, partsOf, rawParts, warningsOf } from "./check.ts";
 import { shapeProblems } from "./check-fan-out.ts";
+import { parseEndpoints } from "./endpoint-file.ts";
 import { type IncludedRoute, type Includes, readIncludes } from "./include.ts";
 import { byPlace, ConfigError, formatProblems, type Problem } from "./problem.ts";
-import { type Config, config, type RouteConfig } from "./schema.ts";
+import { type Config, config, type RouteConfig, type UpstreamConfig } from "./schema.ts";
 import { type Path, parseSource, type Source } from "./source.ts";
 import { schemaProblems } from "./validate.ts";
 
@@ -25,7 +29,15 @@ export interface Loaded {
   /** Routes of the files that it includes. */
   readonly included: readonly IncludedRoute[];
   /** Registers the services of the module; undefined where there is none. */
+  /** The key sets, by their paths in the same way. */
+  readonly keySets: KeySets;
+  /** Where the file is, as an absolute path. */
+  readonly folder: string;
   readonly routes: Routes | undefined;
+  /** What the file of `admin.token_file` holds. */
+  readonly adminToken: string | undefined;
+  /** The file as it was written: plain data. */
+  readonly given: unknown;
   /** What is no fault, but hardly meant; "" where there is nothing. Ready to print. */
   readonly warnings: string;
 }
@@ -48,21 +60,27 @@ export async function loadConfig(file: string, read: ReadFile = fromDisk): Promi
   const parts = partsOf(source);
   const pem = new Map<string, string>();
   const schemas = new Map<string, Schema>();
+  const keySets = new Map<string, JSONWebKeySet>();
   const readBeside: ReadFile = (path) => read(resolve(dirname(file), path));
   const problems = [
     ...schemaProblems(source),
     ...crossProblems(source, parts),
+    ...adminProblems(source, parts),
     ...readPems(source, (path) => {
       const text = asText(readBeside(path));
       pem.set(path, text);
       return text;
     }),
     ...readImages(source, readBeside, schemas),
+    ...readKeySets(source, readBeside, keySets),
+    ...readEndpointFiles(source, parts.upstreams, dirname(file)),
   ];
   const includes = readIncludes(source, readBeside, whyUnread);
   problems.push(...includes.problems);
   const schemaOf = schemasByUpstream(parts, schemas);
   problems.push(...parts.routes.flatMap((part) => shapeProblems(source, part, schemaOf)));
+  const admin = readAdminToken(source, (path) => asText(readBeside(path)), whyUnread);
+  problems.push(...admin.problems);
   const module = await importModule(source, file, readBeside);
   problems.push(...module.problems);
   if (problems.length > 0) throw new ConfigError(problems.sort(byPlace), source.text);
@@ -72,7 +90,11 @@ export async function loadConfig(file: string, read: ReadFile = fromDisk): Promi
     included: includes.routes,
     pem,
     schemas,
+    keySets,
+    folder: dirname(resolve(file)),
     routes: module.routes,
+    adminToken: admin.token,
+    given: source.value,
     warnings,
   };
 }
@@ -137,6 +159,52 @@ function readImages(source: Source, read: ReadFile, schemas: Map<string, Schema>
       return [];
     } catch (error) {
       return [source.problem([...path, "schema", "image"], (error as Error).message)];
+    }
+  });
+}
+
+/** Reads every file with an issuer's keys. */
+function readKeySets(source: Source, read: ReadFile, keySets: Map<string, JSONWebKeySet>): Problem[] {
+  return [...rawParts(source, "listeners"), ...rawParts(source, "routes")].flatMap(({ path, value }) => {
+    const file = isMap(value) && isMap(value.jwt) ? value.jwt.jwks : undefined;
+    if (typeof file !== "string" || file === "" || file.includes("://") || keySets.has(file)) return [];
+    const at: Path = [...path, "jwt", "jwks"];
+    let text: string;
+    try {
+      text = asText(read(file));
+    } catch (error) {
+      return [source.problem(at, `${whyUnread(error)}: ${file}`)];
+    }
+    try {
+      const keys = JSON.parse(text) as JSONWebKeySet;
+      createLocalJWKSet(keys);
+      keySets.set(file, keys);
+      return [];
+    } catch {
+      return [source.problem(at, `no JSON Web Key Set in ${file}`, { hint: 'it is { "keys": [...] }' })];
+    }
+  });
+}
+
+/**
+ * Reads every file with endpoints: one that is broken from the start is found here, and not at the first call. From the disk, not
+ * as a part of the configuration: a change of it is no change of that.
+ */
+function readEndpointFiles(source: Source, upstreams: readonly Part<UpstreamConfig>[], folder: string): Problem[] {
+  return upstreams.flatMap(({ path, value }) => {
+    const { endpoints } = value;
+    if (Array.isArray(endpoints) || endpoints.file === undefined) return [];
+    const at: Path = [...path, "endpoints", "file"];
+    try {
+      const rules = { secure: value.tls !== undefined, who: `upstream "${String(path.at(-1))}"` };
+      parseEndpoints(endpoints.file, asText(fromDisk(resolve(folder, endpoints.file))), rules);
+      return [];
+    } catch (error) {
+      if (!(error instanceof ConfigError)) return [source.problem(at, `${whyUnread(error)}: ${endpoints.file}`)];
+      const [first] = error.problems;
+      return [
+        source.problem(at, `${first!.file}:${first!.line}:${first!.column}: ${first!.message}`, { hint: first!.hint }),
+      ];
     }
   });
 }

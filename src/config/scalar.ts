@@ -1,5 +1,7 @@
 /** The words of the configuration that are more than strings: durations, sizes, addresses, URLs, patterns, header names. */
 import { z } from "zod";
+import { checkHeaderPattern } from "../admit/allowed-headers.ts";
+import { namePattern } from "../admit/certificate.ts";
 import { compileMatch } from "../route/match.ts";
 import { parseListenAddress } from "../serve/address.ts";
 import { originProblem } from "../serve/cors.ts";
@@ -115,7 +117,9 @@ function addressHint(text: string): string {
 export function parseEndpointUrl(text: string): Parsed<string> {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1];
   if (scheme === undefined) return wrong(`not a URL: "${text}"`, `did you mean "http://${text.replace(/^\/*/, "")}"?`);
-  if (!/^https?$/i.test(scheme)) return wrong(`unknown scheme "${scheme}"`, "known: http (cleartext), https (TLS)");
+  if (!/^(https?|dns\+srv(\+tls)?)$/i.test(scheme)) {
+    return wrong(`unknown scheme "${scheme}"`, "known: http (cleartext), https (TLS), dns+srv, dns+srv+tls");
+  }
   try {
     parseTarget(text);
     return right(text);
@@ -182,6 +186,69 @@ export function parseHealthPath(text: string): Parsed<string> {
   return wrong(`not a path: "${text}"`, text.startsWith("/") ? undefined : `did you mean "/${text}"?`);
 }
 
+/** "100/s", "600/m", "10/h", as calls per second. */
+export function parseRate(text: string): Parsed<number> {
+  const match = /^(\d+(?:\.\d+)?)\/(s|m|h)$/.exec(text);
+  if (match === null) {
+    const amount = /^\d+(?:\.\d+)?$/.test(text);
+    return wrong(`not a rate: "${text}"`, amount ? `did you mean "${text}/s"?` : 'write "100/s", "600/m" or "10/h"');
+  }
+  const perSecond = (Number(match[1]) * 1_000) / unitMs[match[2] as keyof typeof unitMs];
+  return perSecond > 0 ? right(perSecond) : wrong(`a rate of ${text} lets nobody in`, "use refuse for that");
+}
+
+/** A name of Kubernetes' (RFC 1123 label). */
+export function parseKubernetesName(text: string): Parsed<string> {
+  if (/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text)) return right(text);
+  return wrong(`not a name that Kubernetes takes: "${text}"`, "letters in lower case, digits and hyphens");
+}
+
+/** Where an API is: scheme, host and port. */
+export function parseApiServer(text: string): Parsed<string> {
+  const url = /^https?:\/\//i.test(text) && URL.canParse(text) ? new URL(text) : undefined;
+  if (url !== undefined && url.pathname === "/" && url.search === "" && url.username === "") return right(text);
+  return wrong(`not the URL of an API server: "${text}"`, 'write "https://host:port"');
+}
+
+/** A DNS server's address, maybe with a port. */
+export function parseDnsServer(text: string): Parsed<string> {
+  const ipv4 = /^(\d{1,3}\.){3}\d{1,3}(:\d{1,5})?$/.test(text);
+  const ipv6 = /^(\[[0-9a-f:.]+\](:\d{1,5})?|[0-9a-f:.]*:[0-9a-f:.]*)$/i.test(text) && !ipv4;
+  const host = ipv4 ? text.replace(/:\d+$/, "") : ipv6 ? `[${text.replace(/^\[|\](:\d+)?$/g, "")}]` : undefined;
+  if (
+    host !== undefined &&
+    URL.canParse(`http://${host}`) &&
+    Number(/(?:\]|\.\d+):(\d+)$/.exec(text)?.[1] ?? 53) <= 65_535
+  ) {
+    return right(text);
+  }
+  return wrong(
+    `not the address of a DNS server: "${text}"`,
+    'write "10.0.0.53", "10.0.0.53:5353" or "[fd00::53]:5353"',
+  );
+}
+
+/** A key set's address, or the path of a file with one. */
+export function parseKeySet(text: string): Parsed<string> {
+  if (text === "") return wrong("must not be empty");
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1];
+  if (scheme === undefined) return right(text);
+  if (!/^https?$/i.test(scheme)) return wrong(`unknown scheme "${scheme}"`, "known: https, and http for tests");
+  return URL.canParse(text) ? right(text) : wrong(`not a URL: "${text}"`);
+}
+
+/** What a function refuses with a TypeError. */
+function parseBy(check: (text: string) => unknown): (text: string) => Parsed<string> {
+  return (text) => {
+    try {
+      check(text);
+      return right(text);
+    } catch (error) {
+      return wrong((error as Error).message);
+    }
+  };
+}
+
 /** "reflection" is the only word; a file is given as a map. */
 export function parseSchemaWord(text: string): Parsed<"reflection"> {
   if (text === "reflection") return right(text);
@@ -243,7 +310,7 @@ export const size = z.union(
 
 export const address = scalar('an address such as "127.0.0.1:8080"', parseAddress);
 export const endpointUrl = scalar('a URL such as "http://127.0.0.1:50051"', parseEndpointUrl).meta({
-  pattern: "^https?://[^/]+/?$",
+  pattern: "^(https?|dns\\+srv(\\+tls)?)://[^/]+/?$",
 });
 export const headerName = scalar("the name of a header", parseHeaderName);
 export const changeableHeaderName = scalar("the name of a header", parseChangeableHeaderName);
@@ -258,3 +325,14 @@ export const authorityPattern = scalar("a string", parsePattern("authority"));
 export const healthPath = scalar('a path such as "/healthz"', parseHealthPath).meta({ pattern: "^/[!-~]*$" });
 export const serviceName = scalar("the name of a service", parseServiceName);
 export const authority = scalar("a host, or host:port", parseAuthority);
+export const rate = scalar('a rate such as "100/s"', parseRate).meta({ pattern: "^\\d+(\\.\\d+)?/[smh]$" });
+export const kubernetesName = scalar("a name", parseKubernetesName);
+export const apiServer = scalar("a URL", parseApiServer);
+export const dnsServer = scalar("the address of a DNS server", parseDnsServer);
+export const keySet = scalar("a URL, or the path of a file", parseKeySet);
+export const headerPattern = scalar("the name of a header", parseBy(checkHeaderPattern));
+export const certificateName = scalar("a name", parseBy(namePattern));
+export const identityPattern = scalar(
+  "a name",
+  parseBy((identity) => compileMatch({ identity })),
+);

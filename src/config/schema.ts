@@ -3,6 +3,8 @@ import { z } from "zod";
 import type { Protocol } from "../call.ts";
 import { logLevels } from "../observe/log.ts";
 import { errorNames } from "../wire/status.ts";
+import { admin } from "./admin-schema.ts";
+import { admissionKeys } from "./admission.ts";
 import { fanOut, include } from "./fan-out-schema.ts";
 import { listenerLimits, upstreamLimits } from "./limits.ts";
 import * as scalar from "./scalar.ts";
@@ -12,6 +14,9 @@ const path = z.string().min(1);
 
 export const protocols = ["grpc", "grpc_web", "connect"] as const satisfies readonly Protocol[];
 export const codecs = ["proto", "json"] as const;
+
+/** Processes of one command, at most. */
+export const maxWorkers = 256;
 
 const listenerTls = z
   .strictObject({
@@ -49,6 +54,7 @@ export const listener = z
     ),
     tls: listenerTls.optional(),
     cors: cors.optional(),
+    ...admissionKeys,
     limits: listenerLimits.optional(),
   })
   .describe("One port to listen on.");
@@ -65,6 +71,33 @@ const namedEndpoint = z
     ...endpointKeys,
   })
   .describe("An endpoint with more to it than its URL.");
+
+/** Also what an endpoint file is. */
+export const endpointList = z
+  .array(z.union([scalar.endpointUrl, namedEndpoint], { error: scalar.expected("a URL, or a map with url") }))
+  .describe("URLs. A host name stands for every address it resolves to, dns+srv:// for what SRV records say.");
+
+const kubernetes = z
+  .strictObject({
+    service: scalar.kubernetesName.describe("The service's name."),
+    namespace: scalar.kubernetesName.optional().describe("Default: the one of the pod that Manifold runs in."),
+    port: z
+      .union([z.string().min(1), z.int().min(1).max(65_535)], { error: scalar.expected("a port's name or number") })
+      .optional()
+      .describe("A port of the service by name, or of the pods by number. Default: the only one."),
+    server: scalar.apiServer.optional().describe("The API, as https://10.0.0.1:6443. Default: the cluster's own."),
+    token: path.optional().describe("File with a token for it. Default: the pod's service account."),
+    ca: path.optional().describe("PEM file: who signed its certificate. Default: the pod's service account."),
+  })
+  .describe("A service's pods, as Kubernetes tells of them. Over TLS if the upstream has `tls`.");
+
+const discovered = z
+  .strictObject({
+    file: path.optional().describe("YAML file with a list of endpoints, read again when it changes."),
+    kubernetes: kubernetes.optional(),
+  })
+  .meta({ oneOf: [{ required: ["file"] }, { required: ["kubernetes"] }] })
+  .describe("Endpoints that come and go. When it can't be told, the last ones stay.");
 
 const upstreamTls = z
   .strictObject({
@@ -93,9 +126,21 @@ const schema = z
 export const upstream = z
   .strictObject({
     endpoints: z
-      .array(z.union([scalar.endpointUrl, namedEndpoint], { error: scalar.expected("a URL, or a map with url") }))
-      .min(1)
-      .describe("Where the service runs. A host name stands for every address it resolves to."),
+      .union([endpointList.min(1), discovered], {
+        error: scalar.expected("a list of endpoints, or a map with file or kubernetes"),
+      })
+      .describe("Where the service runs: a list, or who tells."),
+    dns: z
+      .strictObject({
+        servers: z
+          .array(scalar.dnsServer)
+          .min(1)
+          .describe(
+            'Asked in place of the system\'s: "10.0.0.53", "[fd00::53]:5353". They don\'t know the hosts file.',
+          ),
+      })
+      .optional()
+      .describe("Who is asked for the addresses of host names. Default: the system."),
     protocols: z
       .array(z.enum(protocols))
       .min(1)
@@ -163,6 +208,13 @@ export const match = z
       .record(scalar.headerName, headerMatch)
       .optional()
       .describe("Headers that the call must have: a value, { present: true } or { prefix: ... }."),
+    identity: scalar.identityPattern
+      .optional()
+      .describe('Who calls, as the listener\'s jwt or certificate found: a name, or "spiffe://acme.example/*".'),
+    claims: z
+      .record(z.string().min(1), headerMatch)
+      .optional()
+      .describe("What the token of the listener's jwt must say, by the claim's name, as with headers."),
   })
   .describe("What a call must be for this route; everything that is given must fit. Default: every call.");
 
@@ -180,12 +232,6 @@ const rewrite = z
   })
   .describe("What the endpoint gets in place of what the caller sent.");
 
-const weightedTarget = z
-  .strictObject({
-    upstream: z.string().min(1).describe("Its name."),
-    weight: z.int().min(0).max(1e6).describe("Its share of the calls beside the others; 0 for none."),
-  })
-  .describe("One of several upstreams.");
 const retry = z
   .strictObject({
     attempts: z.int().min(1).max(10).optional().describe("Tries after the first. Default 1."),
@@ -211,6 +257,12 @@ const retry = z
   .describe(
     "Tries a call again, at another endpoint if there is one. Default: only what a server has turned away unread.",
   );
+const weightedTarget = z
+  .strictObject({
+    upstream: z.string().min(1).describe("Its name."),
+    weight: z.int().min(0).max(1e6).describe("Its share of the calls beside the others; 0 for none."),
+  })
+  .describe("One of several upstreams.");
 
 export const route = z
   .strictObject({
@@ -231,6 +283,7 @@ export const route = z
       .describe("Headers added after the caller's own: a value, or a list of values."),
     remove_headers: z.array(scalar.changeableHeaderName).optional().describe("Headers of the caller that don't pass."),
     retry: retry.optional(),
+    ...admissionKeys,
     timeout: scalar.positiveDuration
       .optional()
       .describe("Time for the whole call, at most; a shorter deadline of the caller's counts."),
@@ -264,12 +317,17 @@ export const config = z
       .optional()
       .describe("One line for each call. Default auto: pretty on a terminal, JSON lines otherwise."),
     log_level: z.enum(logLevels).optional().describe("What else is logged. Default info."),
+    admin: admin.optional(),
     health_service: z
       .boolean()
       .optional()
       .describe(
         "Answers grpc.health.v1 for Manifold itself; it wins over the routes. Default false: such calls go where others go.",
       ),
+    workers: z
+      .union([z.literal("auto"), z.int().min(1).max(maxWorkers)], { error: scalar.expected("auto, or a number") })
+      .optional()
+      .describe("Processes that share the ports: a number, or auto for one per core. Default: this one process alone."),
     drain_delay: scalar.duration
       .optional()
       .describe(

@@ -9,12 +9,21 @@ import { nearest, suggestion } from "./suggest.ts";
 
 type Issue = z.core.$ZodIssue;
 
-/** Every way in which the file isn't what the schema says. */
+/** What every problem is told by. */
+interface Context {
+  readonly source: Source;
+  readonly issues: readonly Issue[];
+  /** The schema as plain data. */
+  readonly root: JsonSchema;
+}
+
+/** Every way in which the file isn't what the schema says: the configuration's own, unless it is another kind of file. */
 export function schemaProblems(source: Source, schema: z.ZodType = config): Problem[] {
   const result = schema.safeParse(source.value, { error: messageOf });
   if (result.success) return [];
   const issues = result.error.issues.flatMap((issue) => innermost(issue, []));
-  return issues.flatMap((issue) => problemsOf(source, issue, issues));
+  const context = { source, issues, root: jsonSchema(schema) };
+  return issues.flatMap((issue) => problemsOf(issue, context));
 }
 
 const nounOf: Record<string, string> = {
@@ -67,13 +76,16 @@ function innermost(issue: Issue, above: Path): Issue[] {
   return [{ ...issue, path }];
 }
 
-function problemsOf(source: Source, issue: Issue, all: readonly Issue[]): Problem[] {
+function problemsOf(issue: Issue, { source, issues, root }: Context): Problem[] {
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) =>
-      source.problem([...issue.path, key], `unknown key "${key}"`, { part: "key", hint: keyHint(key, issue.path) }),
+      source.problem([...issue.path, key], `unknown key "${key}"`, {
+        part: "key",
+        hint: keyHint(key, issue.path, root),
+      }),
     );
   }
-  if (!source.has(issue.path)) return isMisspelt(issue.path, all) ? [] : [missing(source, issue.path)];
+  if (!source.has(issue.path)) return isMisspelt(issue.path, issues, root) ? [] : [missing(source, issue.path)];
   if (issue.code === "invalid_key") {
     return issue.issues.map((inner) => source.problem(issue.path, inner.message, { part: "key", hint: hintOf(inner) }));
   }
@@ -81,13 +93,13 @@ function problemsOf(source: Source, issue: Issue, all: readonly Issue[]): Proble
 }
 
 /** A key that is right in another place near by is told where that is. */
-function keyHint(key: string, path: Path): string | undefined {
-  const known = knownKeys(path);
-  const inside = known.find((one) => knownKeys([...path, one]).includes(key));
+function keyHint(key: string, path: Path, root: JsonSchema): string | undefined {
+  const known = knownKeys(path, root);
+  const inside = known.find((one) => knownKeys([...path, one], root).includes(key));
   if (inside !== undefined) return `it belongs in "${inside}"`;
   const above = path.slice(0, -1);
   const map = path.at(-1);
-  if (typeof map === "string" && knownKeys(above).includes(map) && knownKeys(above).includes(key)) {
+  if (typeof map === "string" && knownKeys(above, root).includes(map) && knownKeys(above, root).includes(key)) {
     return `it belongs beside "${map}"`;
   }
   return suggestion(key, known);
@@ -98,13 +110,13 @@ function missing(source: Source, path: Path): Problem {
 }
 
 /** A key that is missing because it is there with a slip of the pen: the unknown key's problem says it all. */
-function isMisspelt(path: Path, all: readonly Issue[]): boolean {
+function isMisspelt(path: Path, all: readonly Issue[], root: JsonSchema): boolean {
   const [key, parent] = [String(path.at(-1)), path.slice(0, -1).join("\0")];
   return all.some(
     (issue) =>
       issue.code === "unrecognized_keys" &&
       issue.path.join("\0") === parent &&
-      issue.keys.some((unknown) => nearest(unknown, knownKeys(issue.path)) === key),
+      issue.keys.some((unknown) => nearest(unknown, knownKeys(issue.path, root)) === key),
   );
 }
 
@@ -121,8 +133,8 @@ function valueAt(value: unknown, path: Path): unknown {
 type JsonSchema = z.core.JSONSchema.JSONSchema;
 
 /** The keys that the schema knows at a path: looked up in its JSON form, which is plain data. */
-function knownKeys(path: Path): string[] {
-  let at: JsonSchema[] = [jsonSchema()];
+function knownKeys(path: Path, root: JsonSchema): string[] {
+  let at: JsonSchema[] = [root];
   for (const step of path) at = at.flatMap((schema) => branches(schema)).flatMap((schema) => below(schema, step));
   return at.flatMap((schema) => branches(schema)).flatMap((schema) => Object.keys(schema.properties ?? {}));
 }

@@ -53,6 +53,8 @@ export class FanOut implements HttpStream, LegOwner {
   /** Bytes of the request: that came, and that all legs have taken. */
   #bytes = 0;
   #taken = 0;
+  /** None had taken less, when they were last looked at. */
+  #slowest: Leg | undefined;
   /** Bytes of replies that are held, or on their way to be. */
   #held = 0;
   #beginning = false;
@@ -128,15 +130,21 @@ export class FanOut implements HttpStream, LegOwner {
 
   /** The caller gets credit for what the slowest leg has taken, or with `drop_leg` for a bounded lead over it. */
   onConsumed(): void {
-    if (this.closed) return;
+    if (this.closed || this.#taken === this.#bytes) return;
+    // of a hundred legs each tells of itself: looking at all of them each time would cost as much as all else
+    const known = this.#slowest;
+    const waits = this.#parts.policy.onSlow === "wait";
+    if (waits && known !== undefined && !known.closed && known.consumed <= this.#taken) return;
     let slowest = Number.POSITIVE_INFINITY;
     let quickest = 0;
-    for (const { closed, consumed } of this.legs) {
-      if (closed) continue;
+    for (const leg of this.legs) {
+      const { consumed } = leg;
+      if (leg.closed) continue;
       if (consumed > quickest) quickest = consumed;
-      if (consumed < slowest) slowest = consumed;
+      if (consumed >= slowest) continue;
+      slowest = consumed;
+      this.#slowest = leg;
     }
-    const waits = this.#parts.policy.onSlow === "wait";
     if (!waits && quickest - slowest > maxBehind) return this.#dropBehind(quickest);
     const taken = Math.min(this.#bytes, waits ? slowest : quickest);
     const fresh = taken - this.#taken;
@@ -145,8 +153,8 @@ export class FanOut implements HttpStream, LegOwner {
     this.listener.onSent(fresh);
   }
 
-  onMessage(leg: Leg, payload: Uint8Array): boolean {
-    return this.closed || this.#reply.take(leg, payload);
+  onMessage(leg: Leg, payload: Uint8Array): void {
+    if (!this.closed) this.#reply.take(leg, payload);
   }
 
   onEnd(leg: Leg, status: RpcStatus): void {

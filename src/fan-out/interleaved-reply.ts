@@ -2,41 +2,38 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { prefixLength } from "../wire/envelope.ts";
 import type { RpcStatus } from "../wire/rpc-status.ts";
+import { Batch } from "./batch.ts";
 import { noReply } from "./joined-reply.ts";
 import type { Leg } from "./leg.ts";
 import { Reply } from "./reply.ts";
 
-/** A message that the caller hasn't taken yet. */
+/** Messages of one leg, one after the other, that the caller hasn't taken yet. */
 interface Sent {
   readonly leg: Leg;
   left: number;
-  /** The leg waits for it. */
-  held: boolean;
 }
 
 export class InterleavedReply extends Reply {
   /** Oldest first. */
   readonly #sent: Sent[] = [];
+  readonly #batch = new Batch(this.fanOut);
   /** Of a unary method: each leg's reply, until the leg has ended well. */
   readonly #replies = new Map<Leg, Uint8Array>();
 
-  take(leg: Leg, payload: Uint8Array): boolean {
+  take(leg: Leg, payload: Uint8Array): void {
     const whole = !this.options.stream && !this.isNested(leg);
     if (whole && this.#replies.has(leg)) {
-      leg.drop(new ConnectError("more than one reply to a unary call", Code.Unimplemented));
-      return true;
+      return leg.drop(new ConnectError("more than one reply to a unary call", Code.Unimplemented));
     }
     let message: Uint8Array;
     try {
       message = this.options.layout.annotate(this.infoOf(leg), payload, this.options.stream);
     } catch (error) {
-      leg.drop(ConnectError.from(error));
-      return true;
+      return leg.drop(ConnectError.from(error));
     }
     if (!whole) return this.#send(leg, message);
     this.#replies.set(leg, message.buffer === payload.buffer ? new Uint8Array(message) : message);
     this.fanOut.hold(message.length);
-    return true;
   }
 
   succeed(leg: Leg): void {
@@ -64,7 +61,7 @@ export class InterleavedReply extends Reply {
       left -= part;
       if (first.left > 0) return;
       this.#sent.shift();
-      if (first.held) first.leg.onLeft();
+      first.leg.onLeft();
     }
   }
 
@@ -72,13 +69,21 @@ export class InterleavedReply extends Reply {
     this.trailers();
   }
 
-  /** @returns whether it has left already */
-  #send(leg: Leg, message: Uint8Array): boolean {
-    const sent: Sent = { leg, left: prefixLength + message.length, held: false };
-    this.#sent.push(sent);
-    this.message([message]);
-    sent.held = sent.left > 0;
-    return !sent.held;
+  protected override flush(): void {
+    this.#batch.flush();
+  }
+
+  #send(leg: Leg, message: Uint8Array): void {
+    this.head();
+    const left = prefixLength + message.length;
+    const last = this.#sent[this.#sent.length - 1];
+    if (last?.leg === leg) {
+      last.left += left;
+    } else {
+      this.#sent.push({ leg, left });
+      leg.onHeld();
+    }
+    this.#batch.add(message);
   }
 
   #release(leg: Leg): Uint8Array | undefined {

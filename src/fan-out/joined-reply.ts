@@ -17,17 +17,14 @@ export class JoinedReply extends Reply {
   /** Places of the legs that have ended, as they ended. */
   readonly #order: number[] = [];
 
-  take(leg: Leg, payload: Uint8Array): boolean {
+  take(leg: Leg, payload: Uint8Array): void {
     if (this.#entries[leg.index] !== undefined) {
-      leg.drop(new ConnectError("more than one reply to a unary call", Code.Unimplemented));
-      return true;
+      return leg.drop(new ConnectError("more than one reply to a unary call", Code.Unimplemented));
     }
     const entry = this.annotated(leg, payload);
-    if (entry !== undefined) {
-      this.#entries[leg.index] = entry;
-      this.fanOut.hold(entry.length);
-    }
-    return true;
+    if (entry === undefined) return;
+    this.#entries[leg.index] = entry;
+    this.fanOut.hold(entry.length);
   }
 
   succeed(leg: Leg): void {
@@ -48,6 +45,18 @@ export class JoinedReply extends Reply {
 
   /** The parts, one behind the other, are one message: protobuf's concatenation is merging. */
   finish(): void {
+    if (this.#order.length < this.fanOut.endpoints.length) this.#addNotNeeded();
+    if (this.options.policy.order === "endpoint") this.#order.sort((one, other) => one - other);
+    const parts: Uint8Array[] = [];
+    for (const index of this.#order) {
+      const entry = this.#entries[index];
+      if (entry !== undefined) parts.push(entry);
+    }
+    this.message(parts);
+    this.trailers();
+  }
+
+  #addNotNeeded(): void {
     const ended = new Set(this.#order);
     this.fanOut.endpoints.forEach(({ name }, index) => {
       if (ended.has(index)) return;
@@ -55,9 +64,6 @@ export class JoinedReply extends Reply {
       this.#entries[index] = this.options.layout.fail({ backend: name, elapsedMs }, notNeeded, false);
       this.#order.push(index);
     });
-    if (this.options.policy.order === "endpoint") this.#order.sort((one, other) => one - other);
-    this.message(this.#order.flatMap((index) => this.#entries[index] ?? []));
-    this.trailers();
   }
 
   /** The leg's reply as a part of the message; undefined where it can't be one, which is the leg's failure. */

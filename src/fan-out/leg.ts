@@ -4,6 +4,7 @@ import { decompress } from "../compress/compress.ts";
 import type { HttpStream, StreamListener } from "../http2/api.ts";
 import { ErrorCode } from "../http2/errors.ts";
 import { type Field, FieldKind, valueOf } from "../http2/field.ts";
+import { turn } from "../http2/turn.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import { isCompressed } from "../wire/encoding.ts";
 import { EnvelopeFlag, EnvelopeReader, type EnvelopeSink, Handling } from "../wire/envelope.ts";
@@ -17,8 +18,8 @@ export interface LegOwner {
   hold(bytes: number): void;
   /** The leg has taken more of the request. */
   onConsumed(): void;
-  /** A reply message, not compressed. False where it is held back: `onLeft` tells the leg when it isn't any more. */
-  onMessage(leg: Leg, payload: Uint8Array): boolean;
+  /** A reply message, not compressed. Where it is held back, `onHeld` tells the leg, and `onLeft` when it isn't any more. */
+  onMessage(leg: Leg, payload: Uint8Array): void;
   /** Nothing more comes of the leg. */
   onEnd(leg: Leg, status: RpcStatus): void;
 }
@@ -40,7 +41,7 @@ export class Leg implements HttpStream, EnvelopeSink {
   closed = false;
   /** Bytes of the request that have left for the endpoint. */
   consumed = 0;
-  readonly startedAt = performance.now();
+  readonly startedAt = turn.now;
   /** Headers and trailers of its reply; empty until they have come. */
   head: readonly Field[] = [];
   trailers: readonly Field[] = [];
@@ -48,6 +49,7 @@ export class Leg implements HttpStream, EnvelopeSink {
   readonly #reader = new EnvelopeReader(this);
   /** Bytes of the reply that came while one of its messages is held back. */
   #heldBack = 0;
+  /** `onHeld` without `onLeft`. */
   #holding = 0;
   /** Bytes of the message that is coming. */
   #coming = 0;
@@ -58,9 +60,9 @@ export class Leg implements HttpStream, EnvelopeSink {
     this.index = index;
   }
 
-  /** Milliseconds since it began. */
+  /** Milliseconds since it began, to this turn. */
   get elapsedMs(): number {
-    return performance.now() - this.startedAt;
+    return turn.now - this.startedAt;
   }
 
   /** Hands a part of the request to the relay. */
@@ -93,7 +95,12 @@ export class Leg implements HttpStream, EnvelopeSink {
     this.#owner.onEnd(this, { code: error.code, message: error.rawMessage, details: [] });
   }
 
-  /** A message that was held back has left. */
+  /** A message of it, or some, can't leave just now. */
+  onHeld(): void {
+    this.#holding++;
+  }
+
+  /** They have left. */
   onLeft(): void {
     if (--this.#holding > 0) return;
     const bytes = this.#heldBack;
@@ -153,7 +160,7 @@ export class Leg implements HttpStream, EnvelopeSink {
         return this.drop(ConnectError.from(error));
       }
     }
-    if (!this.#owner.onMessage(this, plain)) this.#holding++;
+    this.#owner.onMessage(this, plain);
   }
 
   onRefuse(flags: number, length: number): void {

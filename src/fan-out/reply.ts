@@ -31,8 +31,8 @@ export abstract class Reply {
     this.options = options;
   }
 
-  /** A message of a leg. False: it is held back, and `leg.onLeft` will be called. */
-  abstract take(leg: Leg, payload: Uint8Array): boolean;
+  /** A message of a leg. Where it is held back, `leg.onHeld` and `leg.onLeft` are called. */
+  abstract take(leg: Leg, payload: Uint8Array): void;
   /** A leg has ended well. It may turn out that it hasn't: then `fanOut.fall` is called. */
   abstract succeed(leg: Leg): void;
   /** A leg has failed. False: the layout has no entry for it. */
@@ -42,10 +42,14 @@ export abstract class Reply {
   /** What is left of it, and its end. */
   abstract finish(): void;
 
+  /** Sends what was gathered, if anything is. */
+  protected flush(): void {}
+
   /** Ends it with an error. */
   fail(status: RpcStatus): void {
     const { listener } = this.fanOut;
     const fields = fieldsOfStatus(status);
+    this.flush();
     if (this.#headed) listener.onTrailers(fields);
     else listener.onHeaders([ok, contentType, ...fields], true);
   }
@@ -63,7 +67,7 @@ export abstract class Reply {
   /** @returns undefined where the layout has none */
   protected failed(leg: Leg, status: RpcStatus): Uint8Array | undefined {
     const { layout, stream } = this.options;
-    return layout.fail({ backend: leg.endpoint.name, elapsedMs: leg.elapsedMs }, status, stream);
+    return layout.fail({ backend: leg.endpoint.name, elapsedMs: performance.now() - leg.startedAt }, status, stream);
   }
 
   /** Sends one message. */
@@ -97,6 +101,7 @@ export abstract class Reply {
 
   protected trailers(): void {
     this.head();
+    this.flush();
     this.fanOut.listener.onTrailers([statusOk, ...this.#metadata(({ trailers }) => trailers)]);
   }
 
@@ -109,11 +114,10 @@ export abstract class Reply {
     for (const leg of this.fanOut.legs) {
       for (const field of of(leg)) {
         if (!isMetadata(field) || field.name === joinedHeader) continue;
-        const line = `${field.name}: ${field.value}`;
-        if (seen.has(line)) continue;
-        size += line.length;
+        if (seen.has(field.key)) continue;
+        size += field.key.length;
         if (size > maxMetadata) return fields;
-        seen.add(line);
+        seen.add(field.key);
         fields.push(field);
       }
     }

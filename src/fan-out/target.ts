@@ -1,8 +1,10 @@
 /** Target: makes of a destination of many endpoints one that a relay can send a call to, as if it were an upstream that speaks gRPC. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Call, InboundCall } from "../call.ts";
+import { type ForwardOptions, forwardFields } from "../forward.ts";
 import type { StreamListener } from "../http2/api.ts";
 import type { Field } from "../http2/field.ts";
+import { startTurn, turn } from "../http2/turn.ts";
 import { Relay, type RelayContext, type RelayedTo } from "../relay.ts";
 import type { FanOutKind, OneToMany, Rewrite } from "../route/director.ts";
 import { type CompleteGatherPolicy, completeGather } from "../route/gather-policy.ts";
@@ -11,62 +13,80 @@ import type { Endpoint } from "../upstream/endpoint.ts";
 import type { CallTarget } from "../upstream/upstream.ts";
 import type { CallWaiter, CancelWait, Reached } from "../upstream/waiter.ts";
 import { FanOut } from "./fan-out.ts";
+import { Hops, hopsHeader } from "./hops.ts";
 import { InterleavedReply } from "./interleaved-reply.ts";
 import { JoinedReply } from "./joined-reply.ts";
 import { joinedSchema, pathAtEndpoints } from "./joined-schema.ts";
-
-/** Header of a leg's request that counts the fan-outs which the call has gone through. */
-export const hopsHeader = "manifold-hops";
-
-/** Fan-outs in a row. Trees of more levels would have millions of leaves; a loop of proxies has no end. */
-export const maxHops = 8;
 
 /** What belongs to the hop: replies have to come uncompressed to be joined. */
 const ownHeaders = ["grpc-accept-encoding", hopsHeader];
 
 /**
- * @throws ConnectError `unavailable` without endpoints, `failed_precondition` after too many hops, `unimplemented` for messages that
- * aren't protobuf
+ * @throws ConnectError `unavailable` without endpoints, `failed_precondition` in a loop of proxies, `unimplemented` for messages that aren't
+ * protobuf
  * @throws TypeError for a policy that can't be
  */
 export function fanOutTarget(destination: OneToMany, call: Call & { codec: string }, context: RelayContext): RelayedTo {
-  const { endpoints, timeoutMs } = destination;
+  const { endpoints, route, timeoutMs } = destination;
   if (endpoints.length === 0) throw new ConnectError("no endpoint to fan out to", Code.Unavailable);
   if (call.codec !== "proto" && call.codec !== "json") {
     throw new ConnectError(`replies in codec "${call.codec}" can't be joined, only protobuf`, Code.Unimplemented);
   }
+  const hops = hopsOf(context).enter(call, endpoints[0]!);
   return {
-    upstream: new FanOutTarget(destination, context),
-    rewrite: rewriteOf(destination.rewrite, hopsOf(call) + 1),
+    upstream: new FanOutTarget(destination, { context, hops }),
+    rewrite: rewriteOf(destination.rewrite),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(route === undefined ? {} : { route }),
   };
 }
 
-class FanOutTarget implements CallTarget, Reached {
-  readonly protocols = ["grpc"] as const;
-  readonly codecs = ["proto"] as const;
-  readonly schema: Schema;
+/** What the relay of the call has reached. Its endpoints are told how it went by the attempts of the legs. */
+class Many implements Reached {
   readonly address = "";
   readonly secure = false;
-  readonly #destination: OneToMany;
-  readonly #context: RelayContext;
-  readonly #policy: CompleteGatherPolicy;
-  readonly endpoints: readonly Endpoint[];
-  #fanOut: FanOut | undefined;
+  fanOut: FanOut | undefined;
+  readonly #count: number;
 
-  constructor(destination: OneToMany, context: RelayContext) {
-    this.#destination = destination;
-    this.endpoints = destination.endpoints;
-    this.#context = context;
-    this.#policy = completeGather(destination.gather);
-    this.schema = destination.schema ?? joinedSchema(destination, () => this.#upstreamSchema());
+  constructor(count: number) {
+    this.#count = count;
   }
 
   /** "3 endpoints, 1 failed": for the log, when the call is over. */
   get name(): string {
-    const { length } = this.#destination.endpoints;
-    const failed = this.#fanOut?.tally.failed ?? 0;
-    return `${length} endpoint${length === 1 ? "" : "s"}${failed === 0 ? "" : `, ${failed} failed`}`;
+    const failed = this.fanOut?.tally.failed ?? 0;
+    return `${this.#count} endpoint${this.#count === 1 ? "" : "s"}${failed === 0 ? "" : `, ${failed} failed`}`;
+  }
+
+  begin(): void {}
+  report(): void {}
+}
+
+class FanOutTarget implements CallTarget {
+  readonly protocols = ["grpc"] as const;
+  readonly codecs = ["proto"] as const;
+  readonly #destination: OneToMany;
+  readonly #context: RelayContext;
+  readonly #hops: Field;
+  readonly #policy: CompleteGatherPolicy;
+  readonly endpoints: readonly Endpoint[];
+
+  constructor(destination: OneToMany, { context, hops }: { context: RelayContext; hops: Field }) {
+    this.#destination = destination;
+    this.endpoints = destination.endpoints;
+    this.#context = context;
+    this.#hops = hops;
+    this.#policy = completeGather(destination.gather);
+  }
+
+  /** Asked for by callers that speak JSON only. */
+  get schema(): Schema {
+    return this.#destination.schema ?? joinedSchema(this.#destination, () => this.#upstreamSchema());
+  }
+
+  /** Names of the upstreams, "nodes+more". */
+  get name(): string {
+    return [...new Set(this.endpoints.map(({ upstream }) => upstream.name))].join("+");
   }
 
   acquire(call: Call, waiter: CallWaiter): CancelWait | undefined {
@@ -79,6 +99,7 @@ class FanOutTarget implements CallTarget, Reached {
     let waits = true;
     known
       .then((found) => {
+        startTurn();
         if (waits) this.#open(call, found, waiter);
       })
       .catch((error) => {
@@ -90,21 +111,23 @@ class FanOutTarget implements CallTarget, Reached {
   }
 
   #open(call: Call, kind: FanOutKind, waiter: CallWaiter): void {
+    const many = new Many(this.endpoints.length);
     const request = (fields: readonly Field[], end: boolean, listener: StreamListener): FanOut => {
-      this.#fanOut = this.#create(kind, call, { fields, end, listener });
-      return this.#fanOut;
+      many.fanOut = this.#create(kind, call, { fields, end, listener });
+      return many.fanOut;
     };
-    waiter.onConnection({ request }, this);
-    this.#fanOut?.start();
+    waiter.onConnection({ request }, many);
+    many.fanOut?.start();
   }
 
   #create(kind: FanOutKind, call: Call, { fields, end, listener }: Request): FanOut {
     const { endpoints, layout, nested, outgoing } = this.#destination;
     const policy = kind === "stream" ? { ...this.#policy, wait: "all" as const } : this.#policy;
     const context = contextOfLegs(this.#context);
-    const own = new InboundCall(fields, { peer: call.peer, secure: call.secure });
+    const own = new InboundCall([...fields, this.#hops], { peer: call.peer, secure: call.secure });
     const { startedAt, timeoutMs } = own;
     const { legTimeoutMs } = policy;
+    const fieldsOf = sharedFields(own);
     return new FanOut({
       endpoints,
       policy,
@@ -117,6 +140,7 @@ class FanOutTarget implements CallTarget, Reached {
         const destination: RelayedTo = {
           upstream: endpoint.upstream,
           endpoint,
+          fieldsOf,
           ...(added === undefined ? {} : { rewrite: { addHeaders: added } }),
           ...(legTimeoutMs === undefined ? {} : { timeoutMs: performance.now() - startedAt + legTimeoutMs }),
         };
@@ -129,9 +153,10 @@ class FanOutTarget implements CallTarget, Reached {
     });
   }
 
+  /** A schema that can't be had just now fails the call: the reply would be of another form than what the caller reads. */
   #kindOf(call: Call): FanOutKind | Promise<FanOutKind> {
     const method = this.#upstreamSchema()?.method(pathAtEndpoints(this.#destination, call.path));
-    return method instanceof Promise ? method.then(kindOfMethod, () => "stream") : kindOfMethod(method);
+    return method instanceof Promise ? method.then(kindOfMethod) : kindOfMethod(method);
   }
 
   #upstreamSchema(): Schema | undefined {
@@ -144,6 +169,23 @@ interface Request {
   readonly fields: readonly Field[];
   readonly end: boolean;
   readonly listener: StreamListener;
+}
+
+/** The same fields for all legs that begin in one turn; a leg's own rewrite or time makes fields of its own. */
+function sharedFields(call: InboundCall): (options: ForwardOptions) => Field[] {
+  let shared: Field[] | undefined;
+  let known: ForwardOptions | undefined;
+  let since = 0;
+  return (options) => {
+    const { fields, verbatim, rewrite, secure, deadline } = options;
+    if (!verbatim || rewrite !== undefined || fields !== call.fields) return forwardFields(call, options);
+    const same = known?.secure === secure && known.deadline === deadline;
+    if (shared !== undefined && same && (deadline === undefined || since === turn.now)) return shared;
+    known = options;
+    since = turn.now;
+    shared = forwardFields(call, options);
+    return shared;
+  };
 }
 
 function kindOfMethod(method: MethodSchema | undefined): FanOutKind {
@@ -159,20 +201,23 @@ function contextOfLegs(context: RelayContext): RelayContext {
   return known;
 }
 
-/** @throws ConnectError after too many hops */
-function hopsOf(call: Call): number {
-  const value = call.header(hopsHeader);
-  if (value === undefined) return 0;
-  const hops = /^\d{1,3}$/.test(value) ? Number(value) : maxHops;
-  if (hops < maxHops) return hops;
-  const message = `call has gone through ${maxHops} fan-outs, as its header ${hopsHeader} says: is there a loop?`;
-  throw new ConnectError(message, Code.FailedPrecondition);
+const hopsOfProxies = new WeakMap<RelayContext, Hops>();
+
+function hopsOf(context: RelayContext): Hops {
+  const known = hopsOfProxies.get(context) ?? new Hops();
+  hopsOfProxies.set(context, known);
+  return known;
 }
 
-function rewriteOf(rewrite: Rewrite | undefined, hops: number): Rewrite {
-  return {
-    ...rewrite,
-    removeHeaders: [...ownHeaders, ...(rewrite?.removeHeaders ?? [])],
-    addHeaders: [...(rewrite?.addHeaders ?? []), [hopsHeader, String(hops)]],
-  };
+const rewrites = new WeakMap<Rewrite, Rewrite>();
+
+/** The same object for the same: what has been looked at isn't looked at again. */
+function rewriteOf(rewrite: Rewrite = asItCame): Rewrite {
+  const known = rewrites.get(rewrite);
+  if (known !== undefined) return known;
+  const made = { ...rewrite, removeHeaders: [...ownHeaders, ...(rewrite.removeHeaders ?? [])] };
+  rewrites.set(rewrite, made);
+  return made;
 }
+
+const asItCame: Rewrite = {};

@@ -1,15 +1,17 @@
 /** Connection: HTTP/1.1 over one socket, server side: one exchange after another, and how it begins and ends (RFC 9112 section 9). */
-import type { ByteSocket, ConnectionListener, ResetCause } from "../http2/api.ts";
+import type { ByteSocket, ConnectionListener } from "../http2/api.ts";
 import { ErrorCode } from "../http2/errors.ts";
 import type { Field } from "../http2/field.ts";
 import { Output } from "../http2/output.ts";
 import { startTurn, turn } from "../http2/turn.ts";
-import { unwatch, type Watched, watch, watchEveryMs } from "../http2/watch.ts";
+import { unwatch, type Watched, watch } from "../http2/watch.ts";
+import { overdue } from "./deadlines.ts";
 import { Exchange, type ExchangeOwner } from "./exchange.ts";
 import type { RequestHead } from "./head.ts";
 import { Intake, type IntakeOwner } from "./intake.ts";
 import { Linger } from "./linger.ts";
 import { RequestParser, type RequestSink } from "./parser.ts";
+import { byPeer, byUs, idle, internalError, malformed, type Reason, unavailable, unfinished } from "./reasons.ts";
 import { RequestError } from "./request-error.ts";
 import { defaultSettings, type Http1Settings } from "./settings.ts";
 import { writeRefusal } from "./writer.ts";
@@ -22,22 +24,6 @@ export interface Http1ConnectionOptions {
   /** What differs from `defaultSettings`. */
   readonly settings?: Partial<Http1Settings>;
 }
-
-/** Why a request under way ends before its time. */
-interface Reason {
-  readonly code: ErrorCode;
-  readonly cause: ResetCause;
-}
-
-/** What the peer is told where no response has begun. */
-const internalError = new RequestError(500, "internal error");
-const unavailable = new RequestError(503, "not processed, try again");
-
-const byUs: Reason = { code: ErrorCode.internalError, cause: "connection" };
-const unfinished: Reason = { code: ErrorCode.noError, cause: "connection" };
-const byPeer: Reason = { code: ErrorCode.cancel, cause: "peer" };
-const malformed: Reason = { code: ErrorCode.protocolError, cause: "malformed" };
-const idle: Reason = { code: ErrorCode.cancel, cause: "idle" };
 
 export class Http1Connection implements ExchangeOwner, IntakeOwner, RequestSink, Watched {
   readonly settings: Http1Settings;
@@ -175,39 +161,17 @@ export class Http1Connection implements ExchangeOwner, IntakeOwner, RequestSink,
     });
   }
 
-  // --- deadlines
-
-  /** Looks at the deadlines that are counted in seconds; see `watch`. */
+  /** Looks at the deadlines; see `watch`. */
   check(now: number): void {
-    const { settings } = this;
-    const { paused, receivedAt } = this.#intake;
-    const exchange = this.#exchange;
-    if (exchange === undefined) return this.#checkIdle(now);
-    if (exchange.respondedAt > 0) {
-      if (now - exchange.respondedAt > settings.drainTimeoutMs) this.overrun();
-      return;
-    }
-    // half a watch early, so that a byte at every last moment doesn't count as progress (fault D1)
-    const bodyTimeoutMs = settings.bodyIdleTimeoutMs - watchEveryMs;
-    if (!exchange.remoteEnded && !paused && now - receivedAt > bodyTimeoutMs) {
-      return this.#timeOut(new RequestError(408, "request not whole in time"));
-    }
-    if (settings.streamIdleTimeoutMs === 0 || now - exchange.lastActive <= settings.streamIdleTimeoutMs) return;
-    this.#timeOut(new RequestError(exchange.remoteEnded ? 504 : 408, "nothing moved for too long"));
-  }
-
-  #checkIdle(now: number): void {
-    const { headerTimeoutMs, keepAliveTimeoutMs } = this.settings;
-    const { headSince } = this.#intake;
-    if (headSince > 0) {
-      if (now - headSince > headerTimeoutMs) this.#timeOut(new RequestError(408, "header section not whole in time"));
-    } else if (now - this.#idleSince > (this.#requests === 0 ? headerTimeoutMs : keepAliveTimeoutMs)) {
-      this.#end(undefined);
-    }
-  }
-
-  #timeOut(error: RequestError): void {
-    this.#abort(error, idle, error);
+    const found = overdue(now, {
+      settings: this.settings,
+      intake: this.#intake,
+      exchange: this.#exchange,
+      idleSince: this.#idleSince,
+      requests: this.#requests,
+    });
+    if (found === "over") this.overrun();
+    else if (found !== undefined) this.#abort(found, idle, found);
   }
 
   // --- begin and end

@@ -29,6 +29,9 @@ export interface ExchangeOwner {
   fault(exchange: Exchange, why: string): void;
 }
 
+/** Bytes of a request that may still come behind its response without a word: with more, it pays to tell the caller to stop. As Go's net/http. */
+const worthReading = 256 << 10;
+
 const nothing = new Uint8Array(0);
 
 /** Until `onRequest` has returned. */
@@ -198,17 +201,18 @@ export class Exchange implements HttpStream {
       return;
     }
     this.#body = new ResponseBody(framing, response.length, settings.maxSocketBuffer);
-    this.willClose = framing === "close" || this.isUnasked || this.#isRefusal(response) || this.#owner.isLast(this);
+    this.willClose =
+      framing === "close" || this.isUnasked || this.#isRefusal(response, end) || this.#owner.isLast(this);
     writeHead(output, response, this.willClose ? added + closeLine : added);
     if (!end) return;
     this.localEnded = true;
     this.#responded();
   }
 
-  /** An error before so much of the request has come that what follows isn't worth to be read. */
-  #isRefusal({ statusLine }: ResponseHead): boolean {
+  /** An error, or a whole response, before so much of the request has come that what follows isn't worth to be read. */
+  #isRefusal({ statusLine }: ResponseHead, end: boolean): boolean {
     const left = this.head.contentLength - this.#received;
-    return left > this.#owner.settings.maxDrainedBytes && statusLine >= "HTTP/1.1 4";
+    return left > Math.min(worthReading, this.#owner.settings.maxDrainedBytes) && (end || statusLine >= "HTTP/1.1 4");
   }
 
   #responded(): void {

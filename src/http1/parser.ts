@@ -1,9 +1,8 @@
 /** Parser: bytes in, requests out, one at a time, however the bytes are split (RFC 9112). */
-import type { Field } from "../http2/field.ts";
+import { BodyReader, type BodySink } from "./body-reader.ts";
 import { Carry } from "./carry.ts";
 import { CR, LF } from "./characters.ts";
-import { maxSizeDigits, parseChunkSize, sizeStop } from "./chunk-size.ts";
-import { type FieldLine, parseFieldLine, trailerOf } from "./field-line.ts";
+import { type FieldLine, parseFieldLine } from "./field-line.ts";
 import { HeadBuilder, type RequestHead } from "./head.ts";
 import { LineMemo } from "./line-memo.ts";
 import { badRequest, RequestError } from "./request-error.ts";
@@ -11,26 +10,16 @@ import { parseRequestLine, type RequestLine } from "./request-line.ts";
 import type { Http1Settings } from "./settings.ts";
 
 /** Told what a request is made of, in its order. With `end`, or trailers, the request is whole. */
-export interface RequestSink {
+export interface RequestSink extends BodySink {
   onHead(head: RequestHead, end: boolean): void;
-  /** Bytes `start` to `stop` of `bytes` are body. None only where nothing but the end comes. */
-  onBody(bytes: Uint8Array, start: number, stop: number, end: boolean): void;
-  onTrailers(fields: Field[]): void;
 }
 
 const State = {
   requestLine: 0,
   headerSection: 1,
-  chunkSize: 2,
-  /** The empty line behind a chunk's data. */
-  chunkEnd: 3,
-  trailerSection: 4,
-  // from here on it isn't lines that are read
-  body: 5,
-  chunkData: 6,
-  /** The request is whole. Nothing is read until `next`. */
-  whole: 7,
-  stopped: 8,
+  /** And where that is done, nothing is read until `next`. */
+  body: 2,
+  stopped: 3,
 } as const;
 type State = (typeof State)[keyof typeof State];
 
@@ -41,23 +30,18 @@ const fieldLinesKept = 48;
 /** Bytes of a line's end. */
 const CRLF = 2;
 
-const nothing = new Uint8Array(0);
-
 export class RequestParser {
   #state: State = State.requestLine;
   /** Bytes of this line, or of the section that it belongs to, that may still come. */
   #lineLeft = 0;
   #fieldsLeft = 0;
-  #extensionsLeft = 0;
-  /** Bytes of body or chunk that are still to come. */
-  #bodyLeft = 0;
   #emptyLines = 0;
-  #trailers: Field[] = [];
   /** The begin of a line whose end wasn't in the same chunk of input. */
   readonly #carry = new Carry();
   readonly #requestLines = new LineMemo<RequestLine>(requestLinesKept);
   readonly #fieldLines = new LineMemo<FieldLine>(fieldLinesKept);
   readonly #head: HeadBuilder;
+  readonly #body: BodyReader;
   readonly #sink: RequestSink;
   readonly #settings: Http1Settings;
 
@@ -66,6 +50,7 @@ export class RequestParser {
     this.#sink = sink;
     this.#settings = settings;
     this.#head = new HeadBuilder(secure);
+    this.#body = new BodyReader(sink, settings);
     this.next();
   }
 
@@ -76,7 +61,7 @@ export class RequestParser {
 
   /** A request is whole; the next is read after `next`. */
   get isWhole(): boolean {
-    return this.#state === State.whole;
+    return this.#state === State.body && this.#body.isDone;
   }
 
   /** Goes on to the next request. */
@@ -98,10 +83,13 @@ export class RequestParser {
    * @throws RequestError for what can't be read or isn't served
    */
   receive(bytes: Uint8Array, start: number, stop: number): number {
+    const body = this.#body;
     let at = start;
-    while (at < stop && this.#state < State.whole) {
+    while (at < stop) {
       if (this.#state < State.body) at = this.#readLine(bytes, at, stop);
-      else at = this.#readBody(bytes, at, stop);
+      else if (this.#state === State.stopped || body.isDone) break;
+      else if (body.inLines) at = this.#readLine(bytes, at, stop);
+      else at = body.read(bytes, at, stop);
     }
     return at;
   }
@@ -112,7 +100,8 @@ export class RequestParser {
     if (known > 0) return start + known;
     let end = start;
     while (end < stop && bytes[end] !== LF) end++;
-    if (carry.length + end - start >= this.#lineLeft) throw this.#tooLarge();
+    const lineLeft = this.#state === State.body ? this.#body.lineLeft : this.#lineLeft;
+    if (carry.length + end - start >= lineLeft) throw this.#tooLarge();
     if (end === stop) {
       carry.add(bytes, start, stop);
       return stop;
@@ -151,14 +140,8 @@ export class RequestParser {
       case State.headerSection:
         if (start === stop) return this.#onHeadEnd();
         return this.#onFieldLine(bytes, start, stop);
-      case State.chunkSize:
-        return this.#onChunkSize(bytes, start, stop);
-      case State.chunkEnd:
-        return this.#begin(State.chunkSize, this.#chunkSizeLimit()); // its limit lets nothing pass but CRLF
       default:
-        if (start === stop) return this.#onTrailersEnd();
-        this.#countField(lf + 1 - start);
-        return this.#onTrailer(trailerOf(parseFieldLine(bytes, start, stop)));
+        return this.#body.onLine(bytes, start, stop);
     }
   }
 
@@ -189,50 +172,9 @@ export class RequestParser {
 
   #onHeadEnd(): void {
     const head = this.#head.finish();
-    const { contentLength } = head;
-    if (contentLength === 0) {
-      this.#state = State.whole;
-    } else if (contentLength > 0) {
-      this.#state = State.body;
-      this.#bodyLeft = contentLength;
-    } else {
-      this.#extensionsLeft = this.#settings.maxChunkExtensions;
-      this.#begin(State.chunkSize, this.#chunkSizeLimit());
-    }
-    this.#sink.onHead(head, contentLength === 0);
-  }
-
-  #onChunkSize(bytes: Uint8Array, start: number, stop: number): void {
-    const digitsStop = sizeStop(bytes, start, stop);
-    const size = parseChunkSize(bytes, start, digitsStop, stop);
-    this.#extensionsLeft -= stop - digitsStop;
-    if (this.#extensionsLeft < 0) throw this.#tooLarge();
-    this.#bodyLeft = size;
-    if (size > 0) this.#state = State.chunkData;
-    else this.#begin(State.trailerSection, this.#settings.maxHeaderSection);
-  }
-
-  #readBody(bytes: Uint8Array, start: number, stop: number): number {
-    const end = Math.min(stop, start + this.#bodyLeft);
-    this.#bodyLeft -= end - start;
-    const isDone = this.#bodyLeft === 0;
-    const isChunk = this.#state === State.chunkData;
-    if (isDone && isChunk) this.#begin(State.chunkEnd, CRLF);
-    else if (isDone) this.#state = State.whole;
-    this.#sink.onBody(bytes, start, end, isDone && !isChunk);
-    return end;
-  }
-
-  #onTrailer(field: Field | undefined): void {
-    if (field !== undefined) this.#trailers.push(field);
-  }
-
-  #onTrailersEnd(): void {
-    const trailers = this.#trailers;
-    this.#state = State.whole;
-    if (trailers.length === 0) return this.#sink.onBody(nothing, 0, 0, true);
-    this.#trailers = [];
-    this.#sink.onTrailers(trailers);
+    this.#state = State.body;
+    this.#body.begin(head.contentLength);
+    this.#sink.onHead(head, head.contentLength === 0);
   }
 
   #begin(state: State, limit: number): void {
@@ -246,18 +188,12 @@ export class RequestParser {
     if (--this.#fieldsLeft < 0) throw new RequestError(431, "too many field lines");
   }
 
-  #chunkSizeLimit(): number {
-    return maxSizeDigits + this.#extensionsLeft + CRLF;
-  }
-
   #tooLarge(): RequestError {
     switch (this.#state) {
       case State.requestLine:
         return new RequestError(414, "request line too long");
-      case State.chunkSize:
-        return new RequestError(413, "chunk size and extensions too long");
-      case State.chunkEnd:
-        return badRequest("chunk longer than its size");
+      case State.body:
+        return this.#body.tooLarge();
       default:
         return new RequestError(431, "header or trailer section too large");
     }

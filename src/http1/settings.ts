@@ -20,8 +20,9 @@ export interface Http1Settings {
   /** Bytes that may wait in the socket before body is held back. Default 256 KiB; never below the 64 KiB at which a socket says `drain`. */
   readonly maxSocketBuffer: number;
   /**
-   * Bytes of a request that are read and dropped behind its response to keep the connection. Default 256 KiB, as Go's net/http:
-   * a caller that sent all of its request before it saw the response would run into the close with its next one.
+   * Bytes of a request that are read and dropped behind its response to keep the connection. A caller that sent all of its request
+   * before it saw the response takes the connection for free, and its next request would run into the close. Default 10 MiB: all that
+   * can be on its way, for Linux' buffers are at most 4 MiB at one end and 6 MiB at the other.
    */
   readonly maxDrainedBytes: number;
   /** Milliseconds for the same. Default 5 s, as nginx' lingering_timeout. */
@@ -49,7 +50,7 @@ export const defaultSettings: Http1Settings = {
   maxPipelinedBytes: 64 << 10,
   initialWindowSize: 65_535,
   maxSocketBuffer: 256 << 10,
-  maxDrainedBytes: 256 << 10,
+  maxDrainedBytes: 10 << 20,
   drainTimeoutMs: 5_000,
   maxRequests: 0,
   headerTimeoutMs: 30_000,

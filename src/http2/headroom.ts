@@ -1,4 +1,8 @@
 /** Headroom: the nine bytes before a DATA payload, where its frame header stood and the header of the next hop can stand. */
+import { frameHeaderSize } from "./frame.ts";
+
+/** Bytes of it: a frame's header. */
+export const headroom = frameHeaderSize;
 
 const claimed = new Uint8Array(0);
 
@@ -6,7 +10,10 @@ const claimed = new Uint8Array(0);
 let bytes: Uint8Array = claimed;
 let start = 0;
 
-/** A frame's header has been read, and nobody needs it any more. `at` is where the payload begins. */
+/**
+ * A frame's header has been read, and nobody needs it any more; or there is none, and room was left for one. `at` is where the payload
+ * begins. To be called right before it is handed on.
+ */
 export function freeHeadroom(chunk: Uint8Array, at: number): void {
   bytes = chunk;
   start = at;

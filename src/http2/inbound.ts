@@ -3,27 +3,21 @@ import type { ConnectionListener, ResetCause } from "./api.ts";
 import { ConnectionError, ErrorCode } from "./errors.ts";
 import type { Field } from "./field.ts";
 import * as frame from "./frame.ts";
-import { checkRequest, checkResponse, checkTrailers, type MessageHead } from "./message.ts";
+import { checkRequest, checkResponse, checkTrailers, listSize, type MessageHead } from "./message.ts";
+import { PeerSettings, type PeerSettingsOwner } from "./peer-settings.ts";
 import type { FrameSink } from "./receiver.ts";
-import type { Sender } from "./sender.ts";
 import type { Http2Settings } from "./settings.ts";
-import type { Http2Stream } from "./stream.ts";
-import type { StreamTable } from "./stream-table.ts";
+import { type Http2Stream, leastInterim } from "./stream.ts";
 import { turn } from "./turn.ts";
 
 /** What inbound frames need of the connection. */
-export interface InboundOwner {
-  readonly isServer: boolean;
+export interface InboundOwner extends PeerSettingsOwner {
   readonly settings: Http2Settings;
   readonly listener: ConnectionListener;
-  readonly streams: StreamTable;
-  readonly sender: Sender;
   /** Streams of the peer above this id come too late: GOAWAY has been sent. */
   readonly acceptUpTo: number;
-  /** The peer's SETTINGS_MAX_CONCURRENT_STREAMS. */
-  peerMaxStreams: number;
-  /** Makes a stream that the peer has opened. */
-  accept(id: number): Http2Stream;
+  /** Makes a stream, which the peer has opened. */
+  newStream(id: number): Http2Stream;
   /** The peer broke a rule on this stream only (section 5.4.2): RST_STREAM, and the listener is told. */
   fault(stream: Http2Stream, code: ErrorCode): void;
   /** RST_STREAM for a stream that is not open. */
@@ -42,19 +36,19 @@ export interface InboundOwner {
 export class Inbound implements FrameSink {
   #receiveWindow: number;
   #uncredited = 0;
-  #peerInitialWindow = frame.initialWindowSize;
   #settingsAcked = false;
-  #ready = false;
+  readonly #peerSettings: PeerSettings;
   readonly #owner: InboundOwner;
 
   constructor(owner: InboundOwner) {
     this.#owner = owner;
-    this.#receiveWindow = Math.max(owner.settings.connectionWindowSize, frame.initialWindowSize);
+    this.#peerSettings = new PeerSettings(owner);
+    this.#receiveWindow = owner.settings.connectionWindowSize;
   }
 
   /** The send window that new streams begin with. */
   get peerInitialWindow(): number {
-    return this.#peerInitialWindow;
+    return this.#peerSettings.initialWindow;
   }
 
   /**
@@ -67,7 +61,7 @@ export class Inbound implements FrameSink {
       throw new ConnectionError(ErrorCode.flowControlError, "DATA beyond the connection's window");
     this.#uncredited += length;
     const { sender, settings } = this.#owner;
-    if (this.#uncredited * 2 >= Math.max(settings.connectionWindowSize, frame.initialWindowSize)) {
+    if (this.#uncredited * 2 >= settings.connectionWindowSize) {
       sender.windowUpdate(0, this.#uncredited);
       this.#receiveWindow += this.#uncredited;
       this.#uncredited = 0;
@@ -132,7 +126,7 @@ export class Inbound implements FrameSink {
       owner.countReset();
       return owner.refuse(id, fields === undefined ? ErrorCode.enhanceYourCalm : ErrorCode.protocolError);
     }
-    const stream = owner.accept(id);
+    const stream = owner.newStream(id);
     stream.headed = true;
     stream.remoteEnded = end;
     stream.promised = head.contentLength;
@@ -146,6 +140,10 @@ export class Inbound implements FrameSink {
     const bodyless = stream.bodyless || head.status === 204 || head.status === 304;
     if (head.fault !== undefined || (end && (interim || (head.contentLength > 0 && !bodyless)))) {
       return this.#owner.fault(stream, ErrorCode.protocolError);
+    }
+    if (interim) {
+      stream.interimLeft -= Math.max(listSize(fields), leastInterim);
+      if (stream.interimLeft < 0) return this.#owner.fault(stream, ErrorCode.enhanceYourCalm);
     }
     stream.headed = !interim;
     stream.remoteEnded = end;
@@ -177,59 +175,13 @@ export class Inbound implements FrameSink {
   }
 
   onSettings(entries: readonly (readonly [id: number, value: number])[]): void {
-    const { sender } = this.#owner;
-    if (!this.#ready) this.#owner.peerMaxStreams = frame.maxInt31; // no limit, unless it says so (section 6.5.2)
-    let initialWindow = this.#peerInitialWindow;
-    for (const [id, value] of entries) {
-      if (id === frame.SettingId.initialWindowSize) initialWindow = checkedWindow(value);
-      else this.#onSetting(id, value);
-    }
-    // once, whatever the number of entries: it is work for each open stream
-    if (initialWindow !== this.#peerInitialWindow) this.#onInitialWindow(initialWindow);
+    const { sender, listener } = this.#owner;
+    const first = this.#peerSettings.apply(entries);
     sender.settingsAck();
     this.#checkControlFrames();
-    if (this.#ready) {
-      this.#owner.listener.onRoom?.();
-    } else {
-      this.#ready = true;
-      this.#owner.listener.onReady?.();
-    }
+    if (first) listener.onReady?.();
+    else listener.onRoom?.();
     sender.pump();
-  }
-
-  #onSetting(id: number, value: number): void {
-    const { sender, isServer } = this.#owner;
-    switch (id) {
-      case frame.SettingId.headerTableSize:
-        return sender.encoder.setPeerTableSize(value);
-      case frame.SettingId.enablePush:
-        if (value > 1 || (value === 1 && !isServer)) throw badSetting(ErrorCode.protocolError, "ENABLE_PUSH", value);
-        return;
-      case frame.SettingId.maxConcurrentStreams:
-        this.#owner.peerMaxStreams = value;
-        return;
-      case frame.SettingId.maxFrameSize:
-        if (value < frame.initialMaxFrameSize || value > 0xff_ffff) {
-          throw badSetting(ErrorCode.protocolError, "MAX_FRAME_SIZE", value);
-        }
-        sender.maxFrameSize = value;
-        return;
-      default: // unknown settings are ignored (section 6.5.2); the peer's header list limit is advice that a proxy can't act on
-        return;
-    }
-  }
-
-  /** Section 6.9.2: the change applies to every open stream, whose window may become negative by it. */
-  #onInitialWindow(value: number): void {
-    const change = value - this.#peerInitialWindow;
-    this.#peerInitialWindow = value;
-    for (const stream of this.#owner.streams.all()) {
-      stream.sendWindow += change;
-      if (stream.sendWindow > frame.maxInt31) {
-        throw new ConnectionError(ErrorCode.flowControlError, `window of stream ${stream.id} beyond 2^31-1`);
-      }
-      if (stream.queue !== undefined) this.#owner.sender.wait(stream);
-    }
   }
 
   get partsSent(): number {
@@ -298,13 +250,4 @@ export class Inbound implements FrameSink {
 
 function idle(what: string, id: number): ConnectionError {
   return new ConnectionError(ErrorCode.protocolError, `${what} on stream ${id}, which is idle`);
-}
-
-function checkedWindow(value: number): number {
-  if (value > frame.maxInt31) throw badSetting(ErrorCode.flowControlError, "INITIAL_WINDOW_SIZE", value);
-  return value;
-}
-
-function badSetting(code: ErrorCode, name: string, value: number): ConnectionError {
-  return new ConnectionError(code, `SETTINGS_${name} ${value}`);
 }

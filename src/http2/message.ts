@@ -81,6 +81,13 @@ export function checkTrailers(fields: readonly Field[]): string | undefined {
   return undefined;
 }
 
+/** Bytes of a header list, as section 6.5.2 counts them. */
+export function listSize(fields: readonly Field[]): number {
+  let size = 0;
+  for (const field of fields) size += field.size;
+  return size;
+}
+
 function checkRegular(field: Field, length: Field | undefined): string | undefined {
   switch (field.kind) {
     case malformed:

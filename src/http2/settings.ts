@@ -1,4 +1,5 @@
 /** Settings of an HTTP/2 connection: what is announced to the peer, and the budgets that no peer may overdraw. */
+import { initialWindowSize as leastWindow } from "./frame.ts";
 
 /**
  * Every limit of one connection, in the words of RFC 9113 and RFC 7541 where these have one. The defaults are for an edge
@@ -7,9 +8,12 @@
 export interface Http2Settings {
   /** Streams the peer may have open at once; one more is refused (REFUSED_STREAM). Default 100, as Envoy's edge advice. */
   readonly maxConcurrentStreams: number;
-  /** Bytes of body a peer may send on one stream before they are taken. Default 65,535, the RFC's own initial value. */
+  /**
+   * Bytes of body a peer may send on one stream before they are taken. Default and least 65,535, the RFC's own initial value: so much
+   * any peer may send before it has read our settings.
+   */
   readonly initialWindowSize: number;
-  /** The same for all streams of a connection together. Credit comes back on receipt. Default 1 MiB. */
+  /** The same for all streams of a connection together, at least 65,535. Credit comes back on receipt. Default 1 MiB. */
   readonly connectionWindowSize: number;
   /** Largest frame payload taken, in bytes. Default 16,384, the RFC's minimum: larger ones delay other streams. */
   readonly maxFrameSize: number;
@@ -53,7 +57,7 @@ export interface Http2Settings {
 
 export const defaultSettings: Http2Settings = {
   maxConcurrentStreams: 100,
-  initialWindowSize: 65_535,
+  initialWindowSize: leastWindow,
   connectionWindowSize: 1 << 20,
   maxFrameSize: 16_384,
   headerTableSize: 4_096,
@@ -78,8 +82,8 @@ const maxInt31 = 2 ** 31 - 1;
 
 /** What each setting may be, where that isn't any number of at least 1. */
 const ranges: { readonly [Key in keyof Http2Settings]?: readonly [min: number, max: number] } = {
-  initialWindowSize: [0, maxInt31],
-  connectionWindowSize: [0, maxInt31],
+  initialWindowSize: [leastWindow, maxInt31],
+  connectionWindowSize: [leastWindow, maxInt31],
   maxFrameSize: [16_384, 2 ** 24 - 1],
   headerTableSize: [0, maxInt31],
   maxContinuationFrames: [0, maxInt31],
@@ -91,14 +95,15 @@ const ranges: { readonly [Key in keyof Http2Settings]?: readonly [min: number, m
 /**
  * Looks at settings that a user gave, where that can still be told to them: not once a peer has connected.
  *
+ * @param whose begins an error's message
  * @throws RangeError naming the setting and its value, if a peer would refuse it or nothing would work with it
  */
-export function checkSettings(settings: Partial<Http2Settings>): void {
+export function checkSettings(settings: Partial<Http2Settings>, whose = "http2"): void {
   for (const [key, value] of Object.entries(settings)) {
-    if (!(key in defaultSettings)) throw new RangeError(`http2: there is no setting ${key}`);
+    if (!(key in defaultSettings)) throw new RangeError(`${whose}: there is no setting ${key}`);
     const [min, max] = ranges[key as keyof Http2Settings] ?? [1, Number.POSITIVE_INFINITY];
     if (typeof value !== "number" || !(value >= min && value <= max)) {
-      throw new RangeError(`http2: ${key} must be a number from ${min} to ${max}, not ${value}`);
+      throw new RangeError(`${whose}: ${key} must be a number from ${min} to ${max}, not ${value}`);
     }
   }
 }

@@ -23,6 +23,10 @@ export interface SendQueue {
   tail: "open" | "end" | readonly Field[];
 }
 
+/** Bytes of all interim responses to a request, each of which counts as `leastInterim` at least. They are handed on, so nobody's window bounds them. */
+const maxInterim = 16 << 10;
+export const leastInterim = 1 << 10;
+
 const nothing = new Uint8Array(0);
 
 /** Listens to a stream until its owner has said who does. */
@@ -56,6 +60,8 @@ export class Http2Stream implements HttpStream {
   bodyless = false;
   /** The response's header block (client role), or the request's (server role), has come. */
   headed = false;
+  /** Bytes that interim responses may still have (client role). */
+  interimLeft = maxInterim;
   queue: SendQueue | undefined;
   lastActive = turn.now;
   readonly #owner: StreamOwner;

@@ -7,6 +7,7 @@ export interface TurnTask {
 
 let tasks: TurnTask[] = [];
 let spare: TurnTask[] = [];
+let ending = false;
 
 /**
  * The time of this turn in milliseconds of `performance.now()`, read once for each chunk of input, not for each frame in it.
@@ -24,13 +25,22 @@ export function startTurn(): number {
  * one for each frame, is most of what makes the relay cheap; `setImmediate` is the end of the poll phase on every runtime.
  */
 export function atEndOfTurn(task: TurnTask): void {
-  if (tasks.push(task) === 1) setImmediate(endTurn);
+  if (tasks.push(task) === 1 && !ending) setImmediate(endTurn);
 }
 
+/** What tasks leave to others, as a part of a body that was gathered to the connection it leaves by, is done in the same turn. */
 function endTurn(): void {
-  const due = tasks;
-  tasks = spare;
-  spare = due;
-  for (const task of due) task.endTurn();
-  due.length = 0;
+  ending = true;
+  try {
+    while (tasks.length > 0) {
+      const due = tasks;
+      tasks = spare;
+      spare = due;
+      for (const task of due) task.endTurn();
+      due.length = 0;
+    }
+  } finally {
+    ending = false;
+    if (tasks.length > 0) setImmediate(endTurn);
+  }
 }

@@ -1,14 +1,14 @@
 /** Serve local: a request on a stream of ours, answered by a Connect handler in this process. */
 import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import type { UniversalHandlerFn, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
-import type { Origin } from "../call.ts";
+import type { Identity, Origin } from "../call.ts";
 import { decompress } from "../compress/compress.ts";
 import type { HttpStream, ResetCause, StreamListener } from "../http2/api.ts";
 import { ErrorCode } from "../http2/errors.ts";
 import { Field, valueOf } from "../http2/field.ts";
 import { isGrpc } from "../universal/exchange.ts";
 import { fieldsOf, headersOf } from "../universal/headers.ts";
-import { peerKey } from "../universal/request.ts";
+import { identityKey, peerKey } from "../universal/request.ts";
 import { type BodyStatus, bodyStatus } from "../wire/body-status.ts";
 import { encodeMessage } from "../wire/message.ts";
 import { statusOfReset } from "../wire/status.ts";
@@ -19,6 +19,10 @@ export interface LocalRequest {
   /** Pseudo-fields first. */
   readonly fields: readonly Field[];
   readonly origin: Origin;
+  /** The request has no body. Default: what the stream says. */
+  readonly bodyless?: boolean;
+  /** Who calls, where that was asked: handlers find it by `identityKey`. */
+  readonly identity?: Identity | undefined;
   /** What carries the stream: over "1.1" there are no bidirectional streams. Default "2.0". */
   readonly httpVersion?: "1.1" | "2.0";
   /** Told once, when the exchange is over. */
@@ -74,7 +78,7 @@ class LocalExchange implements StreamListener {
     this.#request = request;
     this.#stream = request.stream;
     this.#body = new RequestBody((bytes) => request.stream.consume(bytes));
-    if (request.stream.remoteEnded) this.#body.end();
+    if (request.bodyless ?? request.stream.remoteEnded) this.#body.end();
   }
 
   async run(handler: UniversalHandlerFn): Promise<void> {
@@ -137,7 +141,7 @@ class LocalExchange implements StreamListener {
   }
 
   #universalRequest(): UniversalServerRequest {
-    const { fields, origin, httpVersion = "2.0" } = this.#request;
+    const { fields, origin, identity, httpVersion = "2.0" } = this.#request;
     const authority = valueOf(fields, ":authority") ?? valueOf(fields, "host") ?? "localhost";
     return {
       httpVersion,
@@ -146,7 +150,7 @@ class LocalExchange implements StreamListener {
       header: headersOf(fields),
       body: this.#body,
       signal: this.#abort.signal,
-      contextValues: createContextValues().set(peerKey, origin.peer),
+      contextValues: createContextValues().set(peerKey, origin.peer).set(identityKey, identity),
     };
   }
 

@@ -37,6 +37,7 @@ function jsonLine(record: CallRecord): string {
       upstream_protocol: record.upstreamProtocol,
       peer: call.peer.address,
       peer_port: call.peer.port,
+      identity: call.identity?.name,
       endpoint: record.endpoint,
       duration_ms: Math.round(record.durationMs * 1_000) / 1_000,
       request_bytes: record.requestBytes,

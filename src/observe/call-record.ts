@@ -15,6 +15,12 @@ export interface CallRecord {
   readonly requestBytes: number;
   readonly responseBytes: number;
   readonly durationMs: number;
+  /** What the route that took the call is called; undefined where none did, or a director of the user's says nothing. */
+  readonly route?: string;
+  /** Name of the upstream that it was for. */
+  readonly upstream?: string;
+  /** Name of the limit that turned it away. */
+  readonly limit?: string;
   /** For the log alone, never sent: what went wrong, with addresses. */
   readonly detail?: string;
 }

@@ -7,7 +7,7 @@ import { encodeConnectError } from "../wire/connect-error.ts";
 import { type ConnectGet, messageOfGet } from "../wire/connect-get.ts";
 import { isCompressed, parseEncodings } from "../wire/encoding.ts";
 import { EnvelopeFlag, envelopePrefix, payloadLength, prefixLength } from "../wire/envelope.ts";
-import { isMetadata, prefixTrailers } from "../wire/metadata.ts";
+import { errorTrailers, isMetadata, prefixTrailers } from "../wire/metadata.ts";
 import { type RpcStatus, statusOfFields } from "../wire/rpc-status.ts";
 import { httpOfStatus } from "../wire/status.ts";
 import { Layer, maxHeldMessage } from "./layer.ts";
@@ -136,7 +136,7 @@ export class ConnectUnaryServer extends Layer {
 
   #finish(head: readonly Field[], trailers: readonly Field[]): void {
     const status = statusOfFields(trailers) ?? noStatus;
-    if (status.code !== 0) return this.#sendError(status, [...head.filter(isMetadata), ...prefixTrailers(trailers)]);
+    if (status.code !== 0) return this.#sendError(status, [...head.filter(isMetadata), ...errorTrailers(trailers)]);
     try {
       const { message, encoding } = this.#messageOf(joinRanges(this.#reply), valueOf(head, "grpc-encoding"));
       const fields = [new Field("content-type", `application/${this.#request.codec}`)];

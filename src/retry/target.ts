@@ -6,10 +6,10 @@ import { Relay, type RelayContext, type RelayedTo } from "../relay.ts";
 import type { OneToOne } from "../route/director.ts";
 import { type CompleteRetryPolicy, completeRetry, type RetryPolicy } from "../route/retry-policy.ts";
 import type { Schema } from "../schema/schema.ts";
+import type { Breaker } from "../upstream/breaker.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import type { CallTarget } from "../upstream/upstream.ts";
 import type { CallWaiter, CancelWait, Reached } from "../upstream/waiter.ts";
-import { retryBudgetOf } from "./budget.ts";
 import { Tries } from "./tries.ts";
 import type { Try } from "./try.ts";
 
@@ -19,65 +19,81 @@ import type { Try } from "./try.ts";
  * @throws TypeError for a policy that can't be
  */
 export function retryTarget(
-  { upstream, endpoint, rewrite, timeoutMs }: OneToOne,
+  { upstream, endpoint, route, rewrite, timeoutMs }: OneToOne,
   policy: RetryPolicy,
   context: RelayContext,
 ): RelayedTo {
   const to: RelayedTo = endpoint === undefined ? { upstream } : { upstream, endpoint };
   return {
-    upstream: new RetryTarget(to, completeRetry(policy), context),
+    upstream: new RetryTarget(to, completeRetry(policy), { breaker: upstream.breaker, context }),
+    ...(route === undefined ? {} : { route }),
     ...(rewrite === undefined ? {} : { rewrite }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   };
 }
 
-class RetryTarget implements CallTarget, Reached {
+interface Around {
+  readonly breaker: Breaker;
+  readonly context: RelayContext;
+}
+
+/** What the relay of the call has reached: the endpoint of the last try, which was told how it went by an attempt of its own. */
+class Last implements Reached {
+  readonly address = "";
+  tries: Tries | undefined;
+  endpoint: Reached | undefined;
+
+  /** "node-2", or "node-2, try 2": for the log, when the call is over. */
+  get name(): string {
+    const count = this.tries?.count ?? 0;
+    const name = this.endpoint?.name ?? "none";
+    return count > 1 ? `${name}, try ${count}` : name;
+  }
+
+  get secure(): boolean {
+    return this.endpoint?.secure ?? false;
+  }
+
+  begin(): void {}
+  report(): void {}
+}
+
+class RetryTarget implements CallTarget {
+  readonly name: string;
   readonly protocols = ["grpc"] as const;
   readonly codecs: readonly string[];
   readonly schema: Schema | "reflection" | undefined;
   readonly endpoints: readonly Endpoint[];
-  readonly address = "";
   readonly #to: RelayedTo;
   readonly #policy: CompleteRetryPolicy;
   readonly #context: RelayContext;
-  /** The endpoint of the last try. */
-  #reached: Reached | undefined;
-  #tries: Tries | undefined;
+  readonly #breaker: Breaker;
+  readonly #last = new Last();
 
-  constructor(to: RelayedTo, policy: CompleteRetryPolicy, context: RelayContext) {
+  constructor(to: RelayedTo, policy: CompleteRetryPolicy, { breaker, context }: Around) {
     this.#to = to;
     this.#policy = policy;
+    this.#breaker = breaker;
     this.#context = contextOfTries(context);
+    this.name = to.upstream.name;
     this.codecs = to.upstream.codecs;
     this.schema = to.upstream.schema;
     this.endpoints = to.upstream.endpoints;
   }
 
-  /** "node-2", or "node-2, try 2": for the log, when the call is over. */
-  get name(): string {
-    const count = this.#tries?.count ?? 0;
-    const name = this.#reached?.name ?? this.#to.upstream.name;
-    return count > 1 ? `${name}, try ${count}` : name;
-  }
-
-  get secure(): boolean {
-    return this.#reached?.secure ?? false;
-  }
-
   acquire(call: Call, waiter: CallWaiter): CancelWait | undefined {
-    const { upstream } = this.#to;
     const request = (fields: readonly Field[], end: boolean, listener: StreamListener): Tries => {
-      this.#tries = new Tries({
+      this.#last.tries = new Tries({
         policy: this.#policy,
-        budget: retryBudgetOf(upstream),
+        breaker: this.#breaker,
         listener,
         end,
         begin: (one, number) => this.#begin(one, number, { fields, call }),
       });
-      return this.#tries;
+      return this.#last.tries;
     };
-    waiter.onConnection({ request }, this);
-    this.#tries?.start();
+    waiter.onConnection({ request }, this.#last);
+    this.#last.tries?.start();
     return undefined;
   }
 
@@ -98,11 +114,11 @@ class RetryTarget implements CallTarget, Reached {
   /** The upstream, which gives another endpoint than that of the last try, if it has any. */
   #avoiding(): CallTarget {
     const { upstream } = this.#to;
-    const last = this.#reached;
+    const last = this.#last.endpoint;
     const acquire = (call: Call, waiter: CallWaiter, avoid?: Reached) => {
       const noting: CallWaiter = {
         onConnection: (connection, endpoint) => {
-          this.#reached = endpoint;
+          this.#last.endpoint = endpoint;
           waiter.onConnection(connection, endpoint);
         },
         onUnavailable: (error) => waiter.onUnavailable(error),

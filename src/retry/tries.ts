@@ -8,12 +8,13 @@ import { ErrorCode } from "../http2/errors.ts";
 import type { Field } from "../http2/field.ts";
 import { startTurn } from "../http2/turn.ts";
 import { type CompleteRetryPolicy, retryDelay } from "../route/retry-policy.ts";
-import type { RetryBudget } from "./budget.ts";
+import type { Breaker } from "../upstream/breaker.ts";
 import { Try, type TryOwner } from "./try.ts";
 
 export interface TriesParts {
   readonly policy: CompleteRetryPolicy;
-  readonly budget: RetryBudget;
+  /** Without a limit of tries, calls that are tried again would finish off an upstream that is slow. */
+  readonly breaker: Pick<Breaker, "beginRetry" | "endRetry">;
   /** Who is told the reply: the relay's attempt. */
   readonly listener: StreamListener;
   /** The request has no body. */
@@ -37,7 +38,7 @@ export class Tries implements HttpStream, TryOwner {
   #trailers: Field[] | undefined;
   #bytes = 0;
   #taken = 0;
-  /** Budget that is in use. */
+  /** Tries that the breaker counts. */
   #retries = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** The timer is that of a try which takes a failed one's place. */
@@ -47,7 +48,6 @@ export class Tries implements HttpStream, TryOwner {
     this.#parts = parts;
     this.listener = parts.listener;
     this.localEnded = parts.end;
-    parts.budget.calls++;
   }
 
   /** Tries that have begun. */
@@ -131,7 +131,7 @@ export class Tries implements HttpStream, TryOwner {
   }
 
   #take(): boolean {
-    if (!this.#parts.budget.take()) return false;
+    if (!this.#parts.breaker.beginRetry()) return false;
     this.#retries++;
     return true;
   }
@@ -204,9 +204,7 @@ export class Tries implements HttpStream, TryOwner {
     this.remoteEnded = true;
     this.#body = undefined;
     clearTimeout(this.#timer);
-    this.#parts.budget.calls--;
-    this.#parts.budget.give(this.#retries);
-    this.#retries = 0;
+    for (; this.#retries > 0; this.#retries--) this.#parts.breaker.endRetry();
   }
 }
 

@@ -1,5 +1,5 @@
 /** Director: where a call goes. The one decision that a user of the library writes. */
-import type { Call } from "../call.ts";
+import type { Admit, Call } from "../call.ts";
 import type { Layout } from "../layout/layout.ts";
 import type { Schema } from "../schema/schema.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
@@ -16,6 +16,8 @@ export type Destination = OneToOne | OneToMany;
 /** One call to one endpoint of an upstream, picked anew for each call. */
 export interface OneToOne {
   readonly mode: "one-to-one";
+  /** What metrics call the rule that it comes from. Default: nothing. */
+  readonly route?: string;
   readonly upstream: Upstream;
   /** The one endpoint of it that the call is for. Default: picked anew for each call. */
   readonly endpoint?: Endpoint;
@@ -24,11 +26,15 @@ export interface OneToOne {
   readonly retry?: RetryPolicy;
   /** Milliseconds, at most; the caller's own deadline counts where it is shorter. Default: the caller's alone. */
   readonly timeoutMs?: number;
+  /** Asked before the call is sent. Default: nobody. */
+  readonly admit?: Admit;
 }
 
 /** One call to many endpoints, whose replies are gathered by a layout. */
 export interface OneToMany {
   readonly mode: "one-to-many";
+  /** What metrics call the rule that it comes from. Default: nothing. */
+  readonly route?: string;
   /** In the order of the reply. None at all is `unavailable`. */
   readonly endpoints: readonly Endpoint[];
   readonly layout: Layout;
@@ -47,6 +53,8 @@ export interface OneToMany {
   readonly outgoing?: (endpoint: Endpoint, call: Call) => readonly (readonly [name: string, value: string])[];
   /** Milliseconds for the whole call, at most. Default: the caller's own deadline. */
   readonly timeoutMs?: number;
+  /** Asked before the call is sent. Default: nobody. */
+  readonly admit?: Admit;
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Fan-out route: which endpoints of some upstreams a call goes to, and in what way. */
 import { Code, ConnectError } from "@connectrpc/connect";
+import { type AdmissionOptions, createAdmission } from "../admit/admission.ts";
 import type { Call } from "../call.ts";
 import type { Layout } from "../layout/layout.ts";
 import type { Schema } from "../schema/schema.ts";
@@ -10,7 +11,9 @@ import type { GatherPolicy } from "./gather-policy.ts";
 import { compileMatch, type Match } from "./match.ts";
 
 /** Calls that match go to many endpoints at once. */
-export interface FanOutRoute {
+export interface FanOutRoute extends AdmissionOptions {
+  /** What metrics call it. Default: nothing. */
+  readonly name?: string;
   /** Default: every call. */
   readonly match?: Match;
   readonly fanOut: FanOutOptions;
@@ -47,22 +50,38 @@ export function fanOutOutcome(route: FanOutRoute): (call: Call) => Destination |
       const kind = kindOf(call);
       return kind === undefined ? { ...fixed, endpoints } : { ...fixed, endpoints, kind };
     };
-    const unresolved = to.flatMap((upstream) => upstream.resolved() ?? []);
-    return unresolved.length === 0 ? direct() : Promise.all(unresolved).then(direct);
+    const unresolved = unresolvedOf(to);
+    return unresolved === undefined ? direct() : Promise.all(unresolved).then(direct);
   };
 }
 
-function fixedPart({ fanOut, rewrite, timeoutMs }: FanOutRoute): Omit<OneToMany, "endpoints"> {
+/** What waits for the first answers of resolvers, if any has to. */
+function unresolvedOf(upstreams: readonly Upstream[]): Promise<void>[] | undefined {
+  let waits: Promise<void>[] | undefined;
+  for (const upstream of upstreams) {
+    const resolved = upstream.resolved();
+    if (resolved === undefined) continue;
+    waits ??= [];
+    waits.push(resolved);
+  }
+  return waits;
+}
+
+function fixedPart(route: FanOutRoute): Omit<OneToMany, "endpoints"> {
+  const { name, fanOut, rewrite, timeoutMs } = route;
+  const admit = createAdmission(route);
   const { layout, select, gather, nested, schema } = fanOut;
   const removeHeaders = select === undefined ? [] : [select.header.toLowerCase()];
   return {
     mode: "one-to-many",
     layout,
+    ...(name === undefined ? {} : { route: name }),
     rewrite: { ...rewrite, removeHeaders: [...removeHeaders, ...(rewrite?.removeHeaders ?? [])] },
     ...(gather === undefined ? {} : { gather }),
     ...(nested === undefined ? {} : { nested }),
     ...(schema === undefined ? {} : { schema }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(admit === undefined ? {} : { admit }),
   };
 }
 

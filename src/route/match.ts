@@ -1,4 +1,5 @@
 /** Match: what a route asks of a call. No regular expressions: each pattern can be read, and none can be made slow. */
+import { claimOf, claimValues } from "../admit/claims.ts";
 import type { Call } from "../call.ts";
 
 /** All that is given must hold; nothing given matches every call. */
@@ -11,6 +12,10 @@ export interface Match {
   readonly authority?: string;
   /** By header name. With several values of a header, one that fits is enough. */
   readonly headers?: Readonly<Record<string, HeaderMatch>>;
+  /** The name that `authorize` found, whole or "beginning*". */
+  readonly identity?: string;
+  /** What a token must say, by the claim's name: "tenant", "realm_access.roles". Of a list, one value that fits is enough. */
+  readonly claims?: Readonly<Record<string, HeaderMatch>>;
 }
 
 /** The exact value, or whether there is one, or how it begins. */
@@ -30,6 +35,8 @@ export function compileMatch(match: Match = {}): CompiledMatch {
   const service = match.service === undefined ? any : servicePattern(match.service);
   const [ofService, ofMethod] = match.method === undefined ? [any, any] : methodPattern(match.method);
   const tests = Object.entries(match.headers ?? {}).map(([name, value]) => headerTest(name, value));
+  for (const [name, value] of Object.entries(match.claims ?? {})) tests.push(claimTest(name, value));
+  if (match.identity !== undefined) tests.push(identityTest(match.identity));
   if (match.authority !== undefined) {
     const authority = authorityPattern(match.authority);
     tests.unshift((call) => authority(call.authority));
@@ -109,4 +116,21 @@ function someValue(key: string, test: Test): (call: Call) => boolean {
     const first = call.header(key);
     return first !== undefined && (test(first) || call.headerValues(key).some(test));
   };
+}
+
+function identityTest(pattern: string): (call: Call) => boolean {
+  const prefix = pattern.endsWith("*") ? pattern.slice(0, -1) : undefined;
+  if (pattern === "" || (prefix ?? pattern).includes("*")) {
+    throw new TypeError(`invalid identity "${pattern}": give a name, or how it begins with "*" behind it`);
+  }
+  if (prefix === undefined) return (call) => call.identity?.name === pattern;
+  return (call) => call.identity?.name.startsWith(prefix) === true;
+}
+
+function claimTest(name: string, value: HeaderMatch): (call: Call) => boolean {
+  if (name === "") throw new TypeError("invalid claim: it has no name");
+  const valuesOf = (call: Call) => claimValues(claimOf(call.identity?.claims, name), name);
+  if (typeof value === "string") return (call) => valuesOf(call).includes(value);
+  if ("present" in value) return (call) => valuesOf(call).length > 0 === value.present;
+  return (call) => valuesOf(call).some((one) => one.startsWith(value.prefix));
 }

@@ -1,6 +1,7 @@
 /** Route table: a director that is a list of rules; the first that matches wins. */
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { Call } from "../call.ts";
+import { type AdmissionOptions, createAdmission } from "../admit/admission.ts";
+import type { Admit, Call } from "../call.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { Destination, Director, Rewrite } from "./director.ts";
 import { type FanOutRoute, fanOutOutcome } from "./fan-out-route.ts";
@@ -11,7 +12,9 @@ import { splitByWeight, type WeightedUpstream } from "./split.ts";
 /** One rule: calls that match go to an upstream or to many endpoints, or are refused. */
 export type Route = ForwardRoute | FanOutRoute | RefuseRoute;
 
-export interface ForwardRoute {
+export interface ForwardRoute extends AdmissionOptions {
+  /** What metrics call it. Default: nothing. */
+  readonly name?: string;
   /** Default: every call. */
   readonly match?: Match;
   /** Or several, each with a share of the calls by its weight. */
@@ -75,11 +78,12 @@ function outcomeOf(route: Route): Rule["outcome"] {
     };
   }
   const { to } = route;
+  const admit = createAdmission(route);
   if (!isSplit(to)) {
-    const destination = destinationOf(route, to);
+    const destination = destinationOf(route, to, admit);
     return () => destination;
   }
-  const destinations = to.map(({ upstream }) => destinationOf(route, upstream));
+  const destinations = to.map(({ upstream }) => destinationOf(route, upstream, admit));
   const draw = splitByWeight(to);
   return () => destinations[draw()]!;
 }
@@ -88,13 +92,19 @@ function isSplit(to: ForwardRoute["to"]): to is readonly WeightedUpstream[] {
   return Array.isArray(to);
 }
 
-function destinationOf({ rewrite, retry, timeoutMs }: ForwardRoute, upstream: Upstream): Destination {
+function destinationOf(
+  { name, rewrite, retry, timeoutMs }: ForwardRoute,
+  upstream: Upstream,
+  admit: Admit | undefined,
+): Destination {
   return {
     mode: "one-to-one",
     upstream,
+    ...(name === undefined ? {} : { route: name }),
     ...(rewrite === undefined ? {} : { rewrite }),
     ...(retry === undefined ? {} : { retry }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(admit === undefined ? {} : { admit }),
   };
 }
 

@@ -20,3 +20,8 @@ export function parseListenAddress(text: string): ListenAddress {
   }
   return { host: match[1] ?? match[2] ?? "", port };
 }
+
+/** Whether an address can be reached from its own machine alone. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+}

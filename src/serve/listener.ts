@@ -2,6 +2,7 @@
 import { createServer as createTcpServer, type Server as NetServer, type Socket } from "node:net";
 import { createSecureContext, type TLSSocket, type Server as TlsServer } from "node:tls";
 import type { ConnectError } from "@connectrpc/connect";
+import { type AdmissionOptions, createAdmission } from "../admit/admission.ts";
 import type { Http1Settings } from "../http1/settings.ts";
 import { checkSettings, defaultSettings, type Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
@@ -14,7 +15,7 @@ import { createTlsServer, type ListenerTls, tlsOptions } from "./tls-server.ts";
 
 export type { ListenerTls } from "./tls-server.ts";
 
-export interface ListenerOptions {
+export interface ListenerOptions extends AdmissionOptions {
   /** "127.0.0.1:8080", "[::1]:8080", ":8080" (all interfaces); port 0 lets the system choose. */
   readonly address: string;
   readonly tls?: ListenerTls;
@@ -188,9 +189,11 @@ class PortListener implements Listener {
 }
 
 /** What sessions are made with. */
-function sessionParts({ http1, http2, cors }: ListenerOptions): Pick<SessionOptions, "http1" | "http2" | "cors"> {
+function sessionParts(options: ListenerOptions): Pick<SessionOptions, "http1" | "http2" | "cors" | "admit"> {
+  const { http1, http2, cors } = options;
   if (http2 !== undefined) checkSettings(http2);
-  return { http1, http2, cors: cors === undefined ? undefined : createCors(cors) };
+  const admit = createAdmission(options);
+  return { http1, http2, cors: cors === undefined ? undefined : createCors(cors), admit };
 }
 
 /** What holds for a connection as long as it lives. */

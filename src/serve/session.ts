@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { ConnectError } from "@connectrpc/connect";
-import type { Origin } from "../call.ts";
+import type { Admit, Origin } from "../call.ts";
 import { Http1Connection } from "../http1/connection.ts";
 import type { Http1Settings } from "../http1/settings.ts";
 import type { ConnectionListener } from "../http2/api.ts";
@@ -22,6 +22,7 @@ export interface SessionOptions {
   http1: Partial<Http1Settings> | undefined;
   http2: Partial<Http2Settings> | undefined;
   cors: Cors | undefined;
+  admit: Admit | undefined;
   readonly log: Log | undefined;
 }
 
@@ -39,7 +40,14 @@ export interface Session {
 export function openSession(socket: Socket, protocol: "http1" | "http2", options: SessionOptions): Session {
   const { secure, http1, http2 } = options;
   const httpVersion = protocol === "http1" ? "1.1" : "2.0";
-  const listener = listenerOf({ ...originOf(socket, secure), httpVersion }, options);
+  const origin: Origin = {
+    ...originOf(socket, secure),
+    httpVersion,
+    get admit() {
+      return options.admit; // as it is now
+    },
+  };
+  const listener = listenerOf(origin, options);
   const connection =
     protocol === "http2"
       ? new Http2Connection(socket, { role: "server", listener, settings: http2 ?? {} })

@@ -9,11 +9,8 @@ const maxListed = 100;
 export class HealthState {
   #services: ReadonlySet<string> = new Set([""]);
   #draining = false;
+  #left = false;
   readonly #waiting = new Set<() => void>();
-
-  get draining(): boolean {
-    return this.#draining;
-  }
 
   /** Services of this process, by their full names, beside "", which is the server as a whole. */
   know(services: Iterable<string>): void {
@@ -25,6 +22,17 @@ export class HealthState {
   drain(): void {
     this.#draining = true;
     this.#tell();
+  }
+
+  /** Another process takes this one's place: who watches has to ask there. */
+  leave(): void {
+    this.#left = true;
+    this.#tell();
+  }
+
+  /** No watch goes on. */
+  get over(): boolean {
+    return this.#draining || this.#left;
   }
 
   /** Undefined for a service that isn't known. */
@@ -83,7 +91,7 @@ export function addHealth(router: ConnectRouter, state: HealthState): void {
         const status = state.status(service) ?? Status.SERVICE_UNKNOWN;
         if (status !== told) yield { status };
         told = status;
-        if (state.draining) throw new ConnectError("server is shutting down", Code.Unavailable);
+        if (state.over) throw new ConnectError("server is shutting down", Code.Unavailable);
         await state.changed(signal);
       }
     },

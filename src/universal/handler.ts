@@ -9,7 +9,7 @@ import { encodeMessage } from "../wire/message.ts";
 import { isGrpc, UniversalExchange } from "./exchange.ts";
 import { ParsedBodyError, readRequest } from "./request.ts";
 
-export { peerKey } from "./request.ts";
+export { identityKey, peerKey } from "./request.ts";
 
 /** What a handler needs of a proxy. */
 export interface Acceptor {

@@ -1,7 +1,7 @@
 /** A universal request's fields and body, in the form that the proxy takes. */
 import { createContextKey } from "@connectrpc/connect";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
-import type { Origin, Peer } from "../call.ts";
+import type { Identity, Origin, Peer } from "../call.ts";
 import { Field, valueOf } from "../http2/field.ts";
 import { fieldsOf } from "./headers.ts";
 
@@ -10,6 +10,9 @@ import { fieldsOf } from "./headers.ts";
  * a universal request doesn't say.
  */
 export const peerKey = createContextKey<Peer>({ address: "", port: 0 }, { description: "peer of the call" });
+
+/** Who calls a service beside the proxy, as `authorize` found it: `context.values.get(identityKey)`. */
+export const identityKey = createContextKey<Identity | undefined>(undefined, { description: "identity of the caller" });
 
 /** A request of which the host has made what can't be taken back. */
 export class ParsedBodyError extends Error {

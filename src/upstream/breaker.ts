@@ -10,11 +10,14 @@ export interface BreakerLimits {
   readonly pending: number;
   /** Calls in flight. Default 1,024, as Envoy. */
   readonly requests: number;
-  /** Retries in flight, or a share of the calls in flight where that is more: `retry/budget`. Default 3, as Envoy. */
+  /** Retries in flight, or a fifth of the calls in flight where that is more. Default 3, as Envoy. */
   readonly retries: number;
 }
 
 export const defaultBreaker: BreakerLimits = { connections: 1_024, pending: 1_024, requests: 1_024, retries: 3 };
+
+/** Retries may be this share of the calls in flight. */
+const retryShare = 0.2;
 
 /** Counters of an upstream, to be read at any time and written by its parts only. */
 export interface UpstreamStats {
@@ -24,7 +27,7 @@ export interface UpstreamStats {
   pending: number;
   /** Connections that are open or being opened. */
   connections: number;
-  /** Retries in flight, or promised. */
+  /** Retries in flight. */
   retries: number;
   /** Attempts since the start. */
   attempts: number;
@@ -73,6 +76,21 @@ export class Breaker {
     if (first || this.stats.connections < this.limits.connections) return true;
     this.stats.rejected.connections++;
     return false;
+  }
+
+  /** Begins a retry; `endRetry` is called once it is over. False: there are too many. */
+  beginRetry(): boolean {
+    const { stats, limits } = this;
+    if (stats.retries >= Math.max(limits.retries, stats.active * retryShare)) {
+      stats.rejected.retries++;
+      return false;
+    }
+    stats.retries++;
+    return true;
+  }
+
+  endRetry(): void {
+    this.stats.retries--;
   }
 
   /** The answer to a call that a limit turns away. Its cause, for the log, names the limit. */

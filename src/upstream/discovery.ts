@@ -1,86 +1,115 @@
-/** Discovery: the addresses behind a host name, kept up to date. */
-import { lookup } from "node:dns";
+/** Discovery by DNS: the addresses behind a host name, the hosts behind the name of a service, and how long that holds. */
+import { lookup, Resolver } from "node:dns";
+
+/** What a resolver found, and for how long. */
+export interface Answer {
+  readonly addresses: readonly string[];
+  /** Milliseconds for which the answer is good; undefined where nobody says. */
+  readonly ttlMs: number | undefined;
+}
 
 /** Resolves a host name to every address it has; rejects where there is none. */
-export type Lookup = (host: string) => Promise<string[]>;
+export type Lookup = (host: string) => Promise<Answer | readonly string[]>;
 
-/** The system's resolver (hosts file, then DNS), A and AAAA, in its order. */
-export const lookupAddresses: Lookup = (host) =>
-  new Promise((resolve, reject) => {
+/** An SRV record (RFC 2782). */
+export interface ServiceRecord {
+  readonly host: string;
+  readonly port: number;
+  readonly priority: number;
+  readonly weight: number;
+}
+
+/** Resolves the name of a service to its SRV records; rejects where there is none. Runtimes don't tell their TTL. */
+export type LookupService = (name: string) => Promise<readonly ServiceRecord[]>;
+
+export interface DnsOptions {
+  /** Servers to ask in place of the system's: "10.0.0.53", "[fd00::53]:5353". Names of the hosts file are then unknown. */
+  readonly servers?: readonly string[];
+}
+
+/** Milliseconds for one question to one server; each is asked twice. */
+const questionMs = 2_000;
+
+/** @throws TypeError naming the server, if it isn't an address, maybe with a port */
+export function createLookups({ servers }: DnsOptions = {}): { lookup: Lookup; lookupService: LookupService } {
+  newResolver(servers);
+  return {
+    lookup: servers === undefined ? lookupAddresses : (host) => ask(host, servers),
+    lookupService: (name) => askForService(name, servers),
+  };
+}
+
+/**
+ * The system's resolver (hosts file, search domains, DNS), and beside it DNS itself, which alone tells for how long an answer is
+ * good. Where they disagree the system counts: the name may stand in the hosts file.
+ */
+export const lookupAddresses: Lookup = async (host) => {
+  const [system, dns] = await Promise.allSettled([lookupSystem(host), ask(host, undefined)]);
+  if (dns.status === "rejected") {
+    if (system.status === "rejected") throw system.reason;
+    return system.value;
+  }
+  if (system.status === "rejected") return dns.value;
+  const agree = dns.value.addresses.some((address) => system.value.includes(address));
+  return agree ? dns.value : { addresses: system.value, ttlMs: dns.value.ttlMs };
+};
+
+function lookupSystem(host: string): Promise<readonly string[]> {
+  return new Promise((resolve, reject) => {
     lookup(host, { all: true, order: "verbatim" } as { all: true }, (error, found) => {
       if (error) reject(error);
       else if (found.length === 0) reject(new Error(`${host} has no address`));
       else resolve(found.map(({ address }) => address));
     });
   });
-
-/** Milliseconds between two lookups of one name, at least: many connections may fail at once, and each asks for one. */
-const restMs = 1_000;
-
-export interface NameOptions {
-  readonly host: string;
-  readonly lookup: Lookup;
-  /** Milliseconds after which those who wait for a first answer wait no longer. The answer still counts when it comes. */
-  readonly timeoutMs: number;
-  /** The addresses have changed. */
-  onAddresses(addresses: readonly string[]): void;
-  /** A lookup failed. Addresses known before stay in use. */
-  onFailed(error: Error): void;
 }
 
-/** One host name and its last good addresses. */
-export class ResolvedName {
-  readonly #options: NameOptions;
-  #addresses: readonly string[] = [];
-  #running = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #lastAt = Number.NEGATIVE_INFINITY;
-  #closed = false;
-
-  constructor(options: NameOptions) {
-    this.#options = options;
+/** A new one for each question: they keep answers (Bun's does), and don't notice when resolv.conf changes. */
+function newResolver(servers: readonly string[] | undefined): Resolver {
+  const resolver = new Resolver({ timeout: questionMs, tries: 2 });
+  if (servers === undefined) return resolver;
+  try {
+    resolver.setServers(servers);
+  } catch (error) {
+    throw new TypeError(`dns servers ${servers.join(", ")}: ${(error as Error).message}`, { cause: error });
   }
+  return resolver;
+}
 
-  /** A lookup is running that somebody may wait for. */
-  get resolving(): boolean {
-    return this.#timer !== undefined;
-  }
+interface TimedAddress {
+  readonly address: string;
+  /** Seconds. */
+  readonly ttl: number;
+}
 
-  /** Asks anew, unless that is being done or was done within the last second. */
-  refresh(): void {
-    if (this.#closed || this.#running || performance.now() - this.#lastAt < restMs) return;
-    const { host, timeoutMs } = this.#options;
-    this.#running = true;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#options.onFailed(new Error(`no answer for ${host} within ${timeoutMs} ms`));
-    }, timeoutMs);
-    this.#options.lookup(host).then(
-      (addresses) => this.#answered(addresses, undefined),
-      (error: Error) => this.#answered(undefined, error),
-    );
-  }
+async function ask(host: string, servers: readonly string[] | undefined): Promise<Answer> {
+  const resolver = newResolver(servers);
+  const [v4, v6] = await Promise.allSettled([
+    new Promise<readonly TimedAddress[]>((resolve, reject) => {
+      resolver.resolve4(host, { ttl: true }, (error, found) => (error ? reject(error) : resolve(found)));
+    }),
+    new Promise<readonly TimedAddress[]>((resolve, reject) => {
+      resolver.resolve6(host, { ttl: true }, (error, found) => (error ? reject(error) : resolve(found)));
+    }),
+  ]);
+  const found = [v4, v6].flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
+  if (found.length === 0) throw v4.status === "rejected" ? v4.reason : new Error(`${host} has no address`);
+  const ttls = found.map(({ ttl }) => ttl).filter((ttl) => Number.isFinite(ttl));
+  return {
+    addresses: found.map(({ address }) => address),
+    ttlMs: ttls.length === 0 ? undefined : Math.min(...ttls) * 1_000,
+  };
+}
 
-  close(): void {
-    this.#closed = true;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-  }
-
-  #answered(addresses: string[] | undefined, error: Error | undefined): void {
-    if (this.#closed) return;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#running = false;
-    this.#lastAt = performance.now();
-    if (addresses === undefined || addresses.length === 0) {
-      this.#options.onFailed(error ?? new Error(`${this.#options.host} has no address`));
-      return;
-    }
-    const unique = [...new Set(addresses)];
-    const same = unique.length === this.#addresses.length && unique.every((one) => this.#addresses.includes(one));
-    if (same) return; // resolvers shuffle; the order says nothing
-    this.#addresses = unique;
-    this.#options.onAddresses(unique);
-  }
+function askForService(name: string, servers: readonly string[] | undefined): Promise<readonly ServiceRecord[]> {
+  const resolver = newResolver(servers);
+  return new Promise((resolve, reject) => {
+    resolver.resolveSrv(name, (error, found) => {
+      // "." says that the service is decidedly not there (RFC 2782)
+      const records = error ? [] : found.filter((record) => record.name !== "" && record.name !== ".");
+      if (error) reject(error);
+      else if (records.length === 0) reject(new Error(`${name} has no hosts`));
+      else resolve(records.map(({ name: host, port, priority, weight }) => ({ host, port, priority, weight })));
+    });
+  });
 }

@@ -1,18 +1,23 @@
-/** Endpoint set: the endpoints of an upstream as they are now; those of host names come and go with the resolver's answers. */
+/** Endpoint set: the endpoints of an upstream as they are now: those written down, those of names, and those that a source tells of. */
 import type { Log } from "../observe/log.ts";
-import { type Lookup, ResolvedName } from "./discovery.ts";
+import type { Lookup, LookupService } from "./discovery.ts";
 import type { Endpoint } from "./endpoint.ts";
-import type { Target } from "./target.ts";
+import type { Discovery, EndpointSource } from "./endpoint-source.ts";
+import { type Found, keyOf, ResolvedName } from "./resolved-name.ts";
+import { domainOf, type EndpointOptions, hostPort, parseTarget, type Target } from "./target.ts";
 
-/** Milliseconds between lookups of names that are in use. */
-const intervalMs = 30_000;
+/** Milliseconds without a call after which names aren't asked for any more. */
+const idleMs = 30_000;
 
 export interface EndpointSetOptions {
   readonly upstream: string;
   readonly targets: readonly Target[];
+  /** Tells of more targets. Default: nobody does. */
+  readonly discovery?: Discovery | undefined;
   /** Makes the endpoint for some addresses of a target: one, or those of "localhost", which are tried in turn. */
   readonly create: (target: Target, addresses: readonly string[]) => Endpoint;
   readonly lookup: Lookup;
+  readonly lookupService: LookupService;
   /** Milliseconds that a call waits for a first answer. */
   readonly timeoutMs: number;
   readonly log: Log | undefined;
@@ -20,36 +25,44 @@ export interface EndpointSetOptions {
   onChange(): void;
 }
 
-/** One configured endpoint: an address, or a name and the addresses it has now. */
-interface Source {
+/** One target: an address, or a name and what it stands for now. */
+interface Member {
   readonly target: Target;
   readonly name: ResolvedName | undefined;
-  endpoints: readonly (readonly [address: string, endpoint: Endpoint])[];
+  /** The last question failed. */
+  failing: boolean;
+  endpoints: readonly (readonly [key: string, endpoint: Endpoint])[];
 }
 
 export class EndpointSet {
   readonly #options: EndpointSetOptions;
-  readonly #sources: readonly Source[];
+  /** By all that is said of the target. */
+  #members: ReadonlyMap<string, Member> = new Map();
   #endpoints: readonly Endpoint[] = [];
   #error: Error | undefined;
+  #source: EndpointSource | undefined;
+  /** Runs until the source has told something, or has had its time. */
+  #patience: ReturnType<typeof setTimeout> | undefined;
+  #sourceFailed = false;
   #timer: ReturnType<typeof setInterval> | undefined;
+  #watching = false;
   #used = false;
   #closed = false;
 
   constructor(options: EndpointSetOptions) {
     this.#options = options;
-    this.#sources = options.targets.map((target) => this.#source(target));
+    this.#members = new Map(options.targets.map((target) => [JSON.stringify(target), this.#member(target)]));
     this.#gather();
   }
 
-  /** In the order of the configuration. */
+  /** In the order of the configuration, or of the source. */
   get endpoints(): readonly Endpoint[] {
     return this.#endpoints;
   }
 
   /** An answer is on its way that a call may wait for. */
   get resolving(): boolean {
-    return this.#sources.some(({ name }) => name?.resolving === true);
+    return this.#patience !== undefined || [...this.#members.values()].some(({ name }) => name?.resolving === true);
   }
 
   /** Why there may be no endpoints. */
@@ -57,9 +70,9 @@ export class EndpointSet {
     return this.#error;
   }
 
-  /** There are names, and nobody asks for their addresses at the moment: `watch()` is due. */
+  /** There are names or a source, and nobody asks at the moment: `watch()` is due. */
   get dormant(): boolean {
-    return !this.#closed && this.#timer === undefined && this.#sources.some(({ name }) => name !== undefined);
+    return !this.#closed && !this.#watching && (this.#options.discovery !== undefined || this.#names().length > 0);
   }
 
   /** A call came: names are asked for as long as some do. */
@@ -67,75 +80,175 @@ export class EndpointSet {
     this.#used = true;
   }
 
-  /** Asks for all names now, and every 30 s until an interval goes by without a call. */
+  /** Asks for all names now, and whenever answers are out of date until a while goes by without a call. Starts the source. */
   watch(): void {
     if (!this.dormant) return;
-    this.#timer = setInterval(() => this.#tick(), intervalMs);
+    this.#watching = true;
+    this.#timer = setInterval(() => this.#tick(), idleMs);
     this.#timer.unref();
-    this.refresh();
+    for (const name of this.#names()) name.start();
+    this.#startSource();
   }
 
   /** Asks for all names now. */
   refresh(): void {
-    for (const { name } of this.#sources) name?.refresh();
+    for (const name of this.#names()) name.refresh();
   }
 
   close(): void {
     this.#closed = true;
     clearInterval(this.#timer);
-    for (const { name } of this.#sources) name?.close();
+    clearTimeout(this.#patience);
+    this.#source?.close();
+    for (const name of this.#names()) name.close();
     for (const endpoint of this.#endpoints) endpoint.close();
+  }
+
+  #names(): ResolvedName[] {
+    return [...this.#members.values()].flatMap(({ name }) => name ?? []);
   }
 
   #tick(): void {
     if (this.#used) {
       this.#used = false;
-      this.refresh();
       return;
     }
     clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.#watching = false;
+    for (const name of this.#names()) name.pause();
     this.#options.onChange();
   }
 
-  #source(target: Target): Source {
-    const { create, lookup, timeoutMs } = this.#options;
+  /** Once: it goes on when names are asked for no more. */
+  #startSource(): void {
+    const { discovery, timeoutMs } = this.#options;
+    if (discovery === undefined || this.#source !== undefined) return;
+    this.#patience = setTimeout(() => this.#sourceTold(new Error(`no endpoints within ${timeoutMs} ms`)), timeoutMs);
+    this.#source = discovery({
+      onEndpoints: (endpoints) => this.#discovered(endpoints),
+      onFailed: (error) => this.#sourceTold(error),
+    });
+  }
+
+  #discovered(endpoints: readonly EndpointOptions[]): void {
+    const targets = endpoints.map(parseTarget);
+    if (this.#closed) return;
+    this.#update(targets);
+    this.#sourceTold(undefined);
+  }
+
+  #sourceTold(error: Error | undefined): void {
+    if (this.#closed) return;
+    const { log, upstream } = this.#options;
+    const waited = this.#patience !== undefined;
+    clearTimeout(this.#patience);
+    this.#patience = undefined;
+    if (error !== undefined) {
+      const kept = this.#endpoints.length;
+      const fields = { upstream, endpoints: kept, error: error.message };
+      if (!this.#sourceFailed) log?.warn(fields, kept > 0 ? "discovery failed: endpoints stay" : "discovery failed");
+      else log?.debug(fields, "discovery still fails");
+      this.#error = error;
+    } else if (this.#sourceFailed) log?.info({ upstream, endpoints: this.#endpoints.length }, "discovery works again");
+    this.#sourceFailed = error !== undefined;
+    if (waited) this.#options.onChange();
+  }
+
+  /** Targets that are the same keep their endpoints, and endpoints their connections. */
+  #update(targets: readonly Target[]): void {
+    const gone = new Map(this.#members);
+    const members = new Map<string, Member>();
+    const created: Member[] = [];
+    for (const target of targets) {
+      const key = JSON.stringify(target);
+      const known = gone.get(key);
+      gone.delete(key);
+      if (known === undefined && !members.has(key)) created.push(this.#member(target));
+      const member = known ?? members.get(key) ?? created.at(-1)!;
+      members.set(key, member);
+    }
+    this.#members = members;
+    if (this.#options.discovery !== undefined && (created.length > 0 || gone.size > 0)) {
+      const fields = { upstream: this.#options.upstream, added: created.length, removed: gone.size };
+      this.#options.log?.debug(fields, "endpoints discovered");
+    }
+    this.#changed([...gone.values()].flatMap(({ endpoints }) => endpoints.map(([, endpoint]) => endpoint)));
+    for (const { name } of gone.values()) name?.close();
+    if (this.#watching) for (const { name } of created) name?.start();
+  }
+
+  #member(target: Target): Member {
+    const { create, lookup, lookupService, timeoutMs } = this.#options;
     if (target.addresses !== undefined) {
-      return { target, name: undefined, endpoints: [[target.host, create(target, target.addresses)]] };
+      return { target, name: undefined, failing: false, endpoints: [[target.host, create(target, target.addresses)]] };
     }
     const name = new ResolvedName({
-      host: target.host,
+      target,
       lookup,
+      lookupService,
       timeoutMs,
-      onAddresses: (addresses) => this.#resolved(source, addresses),
-      onFailed: (error) => this.#failed(target, error),
+      onFound: (found) => this.#resolved(member, found),
+      onAnswer: () => this.#answered(member),
+      onFailed: (error) => this.#failed(member, error),
     });
-    const source: Source = { target, name, endpoints: [] };
-    return source;
+    const member: Member = { target, name, failing: false, endpoints: [] };
+    return member;
   }
 
   /** Endpoints whose address stays keep their connections; the others finish the streams they have. */
-  #resolved(source: Source, addresses: readonly string[]): void {
+  #resolved(member: Member, found: readonly Found[]): void {
     const { create, log, upstream } = this.#options;
-    log?.debug({ upstream, host: source.target.host, addresses }, "name resolved");
-    const known = new Map(source.endpoints);
-    source.endpoints = addresses.map((address) => [address, known.get(address) ?? create(source.target, [address])]);
-    for (const address of addresses) known.delete(address);
+    const { target } = member;
+    log?.debug({ upstream, host: target.host, addresses: found.map(({ address }) => address) }, "name resolved");
+    const known = new Map(member.endpoints);
+    member.endpoints = found.map((one) => {
+      const key = keyOf(one);
+      const endpoint = known.get(key) ?? create(targetOf(target, one), [one.address]);
+      known.delete(key);
+      return [key, endpoint];
+    });
     this.#error = undefined;
-    this.#gather();
-    this.#options.onChange();
-    // Only now, so that the calls which wait there find the new ones.
-    for (const endpoint of known.values()) endpoint.close();
+    this.#changed([...known.values()]);
   }
 
-  #failed(target: Target, error: Error): void {
+  #answered(member: Member): void {
     const { log, upstream } = this.#options;
-    log?.warn({ upstream, host: target.host, error: error.message }, "name can't be resolved");
+    if (member.failing) log?.info({ upstream, host: member.target.host }, "name resolves again");
+    member.failing = false;
+  }
+
+  #failed(member: Member, error: Error): void {
+    const { log, upstream } = this.#options;
+    const fields = { upstream, host: member.target.host, error: error.message, kept: member.endpoints.length };
+    if (member.failing) log?.debug(fields, "name still can't be resolved");
+    else log?.warn(fields, "name can't be resolved");
+    member.failing = true;
     this.#error = error;
     this.#options.onChange();
   }
 
   #gather(): void {
-    this.#endpoints = this.#sources.flatMap(({ endpoints }) => endpoints.map(([, endpoint]) => endpoint));
+    const members = [...this.#members.values()];
+    this.#endpoints = members.flatMap(({ endpoints }) => endpoints.map(([, endpoint]) => endpoint));
   }
+
+  #changed(gone: readonly Endpoint[]): void {
+    this.#gather();
+    this.#options.onChange();
+    // Only now, so that the calls which wait there find the new ones.
+    for (const endpoint of gone) endpoint.close();
+  }
+}
+
+/** What SRV records say counts in place of what is written beside their name; a weight of 0 would mean no calls at all. */
+function targetOf(target: Target, { record }: Found): Target {
+  if (record === undefined) return target;
+  return {
+    ...target,
+    name: hostPort(record.host, record.port),
+    host: domainOf(target.host),
+    port: record.port,
+    priority: record.priority,
+    weight: Math.max(record.weight, 1),
+  };
 }

@@ -151,6 +151,11 @@ export class Endpoint {
     return this.#waiting.size;
   }
 
+  /** Connections that take calls. */
+  get connectionCount(): number {
+    return this.#open.length;
+  }
+
   /** An open connection with room for a stream, or undefined. Every call comes through here. */
   connection(): UpstreamConnection | undefined {
     const open = this.#open;

@@ -1,13 +1,15 @@
 /** Options of an upstream, checked, and what they make of its endpoints. */
 import type { Protocol } from "../call.ts";
-import type { Http2Settings } from "../http2/settings.ts";
+import { checkSettings, type Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Schema } from "../schema/schema.ts";
 import type { Balance } from "./balance.ts";
 import { type BreakerLimits, defaultBreaker } from "./breaker.ts";
 import { type CheckedHealth, checkHealth, type HealthOptions } from "./check/options.ts";
+import type { DnsOptions } from "./discovery.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { EndpointOwner } from "./endpoint-parts.ts";
+import type { Discovery } from "./endpoint-source.ts";
 import type { MessageLimits } from "./limited-connection.ts";
 import { defaultOutlier, type OutlierSettings } from "./outlier.ts";
 import type { SubsetOptions } from "./subsets.ts";
@@ -18,8 +20,10 @@ import type { Upstream } from "./upstream.ts";
 export interface UpstreamOptions {
   /** What logs call it. */
   readonly name: string;
-  /** At least one. Every address of a host name is an endpoint of its own. */
-  readonly endpoints: readonly EndpointOptions[];
+  /** At least one, or what tells of them. Every address of a host name is an endpoint of its own. */
+  readonly endpoints: readonly EndpointOptions[] | Discovery;
+  /** Who is asked for the addresses of host names. Default: the system. */
+  readonly dns?: DnsOptions;
   /** What its endpoints speak; a call in one of these passes verbatim, any other is bridged to the first. Default gRPC. */
   readonly protocols?: readonly Protocol[];
   /** The HTTP version that they are spoken to in; gRPC needs "2". Default "2". */
@@ -87,11 +91,14 @@ export interface CheckedOptions {
 /**
  * @throws TypeError naming the value, if an endpoint isn't a URL, a limit isn't a positive number, TLS settings don't fit, or a
  * protocol isn't known or isn't one that the HTTP version carries
+ * @throws RangeError naming it, if a setting of HTTP/2 isn't one or can't have its value
  */
 export function checkOptions(options: UpstreamOptions): CheckedOptions {
-  const targets = options.endpoints.map(parseTarget);
-  if (targets.length === 0) throw new TypeError(`upstream "${options.name}" has no endpoints`);
+  const targets = typeof options.endpoints === "function" ? [] : options.endpoints.map(parseTarget);
+  if (targets.length === 0 && typeof options.endpoints !== "function")
+    throw new TypeError(`upstream "${options.name}" has no endpoints`);
   checkProtocols(options);
+  checkSettings(options.http2 ?? {}, `upstream "${options.name}": http2`);
   const { name, outlier = {}, panicPercent = 50, health } = options;
   const upstream = `upstream "${name}"`;
   if (!(panicPercent >= 0 && panicPercent <= 100)) {
@@ -188,8 +195,12 @@ function limitsOf(options: UpstreamOptions): UpstreamLimits {
   return limits;
 }
 
-function tlsContextOf({ name, tls }: UpstreamOptions, targets: readonly Target[]): CheckedOptions["tlsContext"] {
-  const secure = targets.some((target) => target.secure);
+function tlsContextOf(
+  { name, tls, endpoints }: UpstreamOptions,
+  targets: readonly Target[],
+): CheckedOptions["tlsContext"] {
+  // what will be discovered is not known yet
+  const secure = targets.some((target) => target.secure) || (typeof endpoints === "function" && tls !== undefined);
   if (tls !== undefined && !secure) {
     throw new TypeError(`upstream "${name}" has tls settings, but none of its endpoints is https`);
   }

@@ -6,7 +6,10 @@ export type EndpointOptions =
   | {
       /** What logs and metrics call it. Default: host:port of the URL. */
       readonly name?: string;
-      /** "http://host:port" (h2c with prior knowledge) or "https://host:port" (TLS with ALPN h2). */
+      /**
+       * "http://host:port" (h2c with prior knowledge), "https://host:port" (TLS with ALPN h2), or the name of SRV records, which say
+       * hosts, ports, priorities and weights: "dns+srv://_grpc._tcp.users.example", "dns+srv+tls://_grpc._tcp.users.example".
+       */
       readonly url: string;
       /** Name for SNI, and which the certificate must have. Default: the upstream's, else the URL's host. */
       readonly serverName?: string;
@@ -21,8 +24,10 @@ export type EndpointOptions =
 /** A URL taken apart. */
 export interface Target {
   readonly name: string;
-  /** Host name or address, IPv6 without brackets. */
+  /** Host name or address, IPv6 without brackets; or the name of SRV records. */
   readonly host: string;
+  /** `host` names SRV records; they say the port. */
+  readonly srv: boolean;
   readonly port: number;
   readonly secure: boolean;
   /** As given with the endpoint; undefined: the upstream's, else the host. */
@@ -48,20 +53,17 @@ export function parseTarget(options: EndpointOptions): Target {
     priority = 0,
     labels = {},
   } = typeof options === "string" ? { url: options } : options;
-  const parsed = parseUrl(url);
-  const secure = parsed.protocol === "https:";
-  const host = parsed.hostname.replace(/^\[(.*)\]$/, "$1");
-  const port = parsed.port === "" ? (secure ? 443 : 80) : Number(parsed.port);
-  const address = isAddress(host);
+  const { host, port, secure, srv } = parseUrl(url);
   checkWhole(url, "weight", weight, 1);
   checkWhole(url, "priority", priority, 0);
   return {
-    name: name ?? `${parsed.hostname}:${port}`,
+    name: name ?? (srv ? host : hostPort(host, port)),
     host,
+    srv,
     port,
     secure,
     serverName,
-    addresses: address ? [host] : isLocalhost(host) ? localhostAddresses : undefined,
+    addresses: isAddress(host) ? [host] : !srv && isLocalhost(host) ? localhostAddresses : undefined,
     weight,
     priority,
     labels,
@@ -78,9 +80,15 @@ function checkWhole(url: string, what: string, value: number, min: number): void
   );
 }
 
-function parseUrl(url: string): URL {
+type Place = Pick<Target, "host" | "port" | "secure" | "srv">;
+
+function parseUrl(url: string): Place {
+  const srv = /^dns\+srv(\+tls)?:\/\/([^/]*)\/?$/i.exec(url);
+  if (srv !== null) return { host: checkServiceName(url, srv[2]!), port: 0, secure: srv[1] !== undefined, srv: true };
   if (!/^https?:\/\//i.test(url)) {
-    const hint = url.includes("://") ? "only http and https are known" : `write "http://${url}" or "https://${url}"`;
+    const hint = url.includes("://")
+      ? "only http, https, dns+srv and dns+srv+tls are known"
+      : `write "http://${url}" or "https://${url}"`;
     throw new TypeError(`invalid endpoint "${url}": ${hint}`);
   }
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
@@ -90,7 +98,26 @@ function parseUrl(url: string): URL {
     throw new TypeError(`invalid endpoint "${url}": only scheme, host and port may be given`);
   }
   if (parsed.port === "0") throw new TypeError(`invalid endpoint "${url}": port 0 can't be connected to`);
-  return parsed;
+  const secure = parsed.protocol === "https:";
+  const port = parsed.port === "" ? (secure ? 443 : 80) : Number(parsed.port);
+  return { host: parsed.hostname.replace(/^\[(.*)\]$/, "$1"), port, secure, srv: false };
+}
+
+function checkServiceName(url: string, name: string): string {
+  if (name.length <= 253 && /^([a-z0-9_]([a-z0-9_-]{0,62})\.)+[a-z0-9_-]{1,63}\.?$/i.test(name))
+    return name.toLowerCase();
+  const hint = name.includes(":")
+    ? "SRV records say the port themselves"
+    : "give a name such as _grpc._tcp.users.example";
+  throw new TypeError(`invalid endpoint "${url}": ${hint}`);
+}
+
+/**
+ * "users.example" of "_grpc._tcp.users.example": what a certificate must name. Not the hosts that the records say, for DNS is no
+ * authority of who may serve a name (RFC 6125 section 6.2.1).
+ */
+export function domainOf(service: string): string {
+  return service.replace(/^_[^.]+\._(?:tcp|udp)\./, "").replace(/\.$/, "");
 }
 
 /** `URL` has already written every spelling of an IPv4 address as four decimal numbers, and put IPv6 into brackets. */

@@ -5,7 +5,7 @@ import type { Schema } from "../schema/schema.ts";
 import { roundRobin } from "./balance.ts";
 import { Breaker, type UpstreamStats } from "./breaker.ts";
 import { HealthChecks } from "./check/checks.ts";
-import { type Lookup, lookupAddresses } from "./discovery.ts";
+import { createLookups, type Lookup, type LookupService } from "./discovery.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { EndpointOwner } from "./endpoint-parts.ts";
 import { EndpointSet } from "./endpoint-set.ts";
@@ -29,8 +29,6 @@ export interface CallTarget {
   readonly schema: Schema | "reflection" | undefined;
   /** All of them, whatever their state; names that were never resolved have none yet. */
   readonly endpoints: readonly Endpoint[];
-  /** How much of it may be in use at once. */
-  readonly breaker?: Breaker;
   /**
    * Finds a connection with room for one more stream and tells the waiter: at once, before this returns, where an endpoint
    * has one; else when there is one. An endpoint that can't be reached is replaced by another, each at most once per call.
@@ -43,12 +41,13 @@ export interface CallTarget {
 
 export interface Upstream extends CallTarget {
   acquire(call: Call, waiter: Waiter, avoid?: Reached): CancelWait | undefined;
+  /** The HTTP version that they are spoken to in. */
+  readonly http: "2" | "1.1";
+  /** How much of it may be in use at once; who retries a call asks here whether that may be. */
   readonly breaker: Breaker;
   /** How much is in use, and what became of calls. */
   readonly stats: Readonly<UpstreamStats>;
-  /** The HTTP version that they are spoken to in. */
-  readonly http: "2" | "1.1";
-  /** The same for one of its endpoints, ready or not, unless it is disabled: no other takes its place. */
+  /** The same for one of its endpoints: no other takes its place, and whether it is healthy or ejected doesn't matter. */
   acquireAt(endpoint: Endpoint, call: Call, waiter: Waiter): CancelWait | undefined;
   /** Undefined once `endpoints` is what there is; before the first answer of a resolver, what waits for it. Never rejects. */
   resolved(): Promise<void> | undefined;
@@ -62,6 +61,7 @@ export interface UpstreamParts {
   /** Connects and says nothing: for health checks that ask for no more. */
   readonly dialTcp: Dial;
   readonly lookup: Lookup;
+  readonly lookupService: LookupService;
 }
 
 /**
@@ -69,12 +69,13 @@ export interface UpstreamParts {
  *
  * @throws TypeError naming the value, if an endpoint isn't a URL, a limit isn't a positive number, TLS settings don't fit, or a
  * protocol isn't known or isn't one that the HTTP version carries
+ * @throws RangeError naming it, if a setting of HTTP/2 isn't one or can't have its value
  */
 export function createUpstream(options: UpstreamOptions, parts: Partial<UpstreamParts> = {}): Upstream {
   return new EndpointGroup(options, {
     dial: options.http === "1.1" ? dialHttp1 : dial,
     dialTcp: dialSilently(options.http === "1.1" ? "http/1.1" : "h2"),
-    lookup: lookupAddresses,
+    ...createLookups(options.dns),
     ...parts,
   });
 }
@@ -121,7 +122,9 @@ class EndpointGroup implements Upstream, EndpointOwner {
       upstream: options.name,
       targets: checked.targets,
       create: endpointFactory(checked, parts.dial, this),
+      discovery: typeof options.endpoints === "function" ? options.endpoints : undefined,
       lookup: parts.lookup,
+      lookupService: parts.lookupService,
       timeoutMs: checked.limits.connectTimeoutMs,
       log: options.log,
       onChange: () => this.#changed(),

@@ -13,9 +13,10 @@ export interface Reached {
   readonly name: string;
   readonly address: string;
   readonly secure: boolean;
-  /** An attempt begins there; `report` follows, once. Not of what only looks like an endpoint. */
-  begin?(): void;
-  report?(outcome: Outcome): void;
+  /** An attempt has begun. */
+  begin(): void;
+  /** How it went; once for each. */
+  report(outcome: Outcome): void;
 }
 
 /** A waiter to whom it is all one what it gets. */

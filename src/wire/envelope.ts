@@ -54,7 +54,7 @@ const leastGathered = 4 << 10;
 export class EnvelopeReader {
   readonly #sink: EnvelopeSink;
   /** The start of a prefix that was cut off at the end of a piece. */
-  readonly #prefix = new Uint8Array(prefixLength);
+  #prefix: Uint8Array | undefined;
   #prefixHeld = 0;
   #handling: Handling = Handling.pass;
   #flags = 0;
@@ -124,6 +124,7 @@ export class EnvelopeReader {
   /** @returns where the bytes that belong to the prefix end */
   #takePrefix(bytes: Uint8Array, at: number, stop: number): number {
     const upTo = Math.min(stop, at + prefixLength - this.#prefixHeld);
+    this.#prefix ??= new Uint8Array(prefixLength);
     for (let i = at; i < upTo; i++) this.#prefix[this.#prefixHeld++] = bytes[i]!;
     if (this.#prefixHeld < prefixLength) return upTo;
     this.#prefixHeld = 0;
@@ -156,7 +157,7 @@ export class EnvelopeReader {
     if (this.#handling === Handling.stream) {
       this.#sink.onPiece?.(bytes, at, upTo, this.#left === 0);
     } else if (this.#gathered === undefined) {
-      this.#sink.onMessage?.(this.#flags, bytes.subarray(at, upTo));
+      this.#sink.onMessage?.(this.#flags, new Uint8Array(bytes.buffer, bytes.byteOffset + at, upTo - at));
     } else {
       this.#gather(bytes.subarray(at, upTo));
     }

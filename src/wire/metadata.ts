@@ -56,6 +56,17 @@ export function isMetadata({ kind, name }: Field): boolean {
 /** How a unary response of Connect carries trailers: as headers whose names begin so. */
 const trailerPrefix = "trailer-";
 
+/** What HTTP itself has to say beside an error's status: behind a prefix no client would find it. */
+const httpNames: ReadonlySet<string> = new Set(["retry-after", "www-authenticate"]);
+
+/** The trailers of an error as headers of a unary response of Connect: prefixed, but for those that are HTTP's. */
+export function errorTrailers(trailers: readonly Field[]): Field[] {
+  return [
+    ...trailers.filter(({ name }) => httpNames.has(name)),
+    ...prefixTrailers(trailers.filter(({ name }) => !httpNames.has(name))),
+  ];
+}
+
 /** Trailers as headers of a unary response of Connect. The status, which it has elsewhere, is left out. */
 export function prefixTrailers(trailers: readonly Field[]): Field[] {
   return trailers

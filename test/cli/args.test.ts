@@ -13,6 +13,7 @@ describe("parseCommand()", () => {
     logLevel: undefined,
     accessLog: undefined,
     watch: true,
+    workers: undefined,
   };
 
   it.each([
@@ -37,6 +38,8 @@ describe("parseCommand()", () => {
       { ...nothing, name: "serve", config: "a.yaml", cors: ["https://a.example", "null"] },
     ],
     ["demo --cors *", { ...nothing, name: "demo", cors: ["*"] }],
+    ["--to http://a -w 2", { ...nothing, name: "serve", to: ["http://a"], workers: 2 }],
+    ["-c a.yaml --workers auto", { ...nothing, name: "serve", config: "a.yaml", workers: "auto" }],
     ["-c a.yaml --no-watch", { ...nothing, name: "serve", config: "a.yaml", watch: false }],
     ["--no-access-log --log-level debug", { ...nothing, name: "serve", accessLog: "off", logLevel: "debug" }],
     ["demo --access-log pretty", { ...nothing, name: "demo", accessLog: "pretty" }],
@@ -53,7 +56,7 @@ describe("parseCommand()", () => {
 
   it.each([
     ["serv", 'unknown command "serv"\n  did you mean "serve"?'],
-    ["constructor", 'unknown command "constructor"\n  known: serve, demo, check, init'],
+    ["constructor", 'unknown command "constructor"\n  known: serve, demo, check, reload, restart, init'],
     ["--listn :80", 'unknown option "--listn"\n  did you mean "--listen"?'],
     ["serve now", 'unexpected argument "now"'],
     ["init a b", 'unexpected argument "b"'],

@@ -16,6 +16,7 @@ import { type Program, run, start } from "../support/program.ts";
 import { root, runtimesUnderTest, skipAbsent } from "../support/runtimes.ts";
 import { findPython, findTool } from "../support/tools.ts";
 import { until } from "../support/until.ts";
+import { expectAllOk } from "./all-ok.ts";
 import { checks } from "./checks.ts";
 import { connectNodeClient } from "./connect-node.ts";
 import { grpcJsClient } from "./grpc-js.ts";
@@ -109,12 +110,3 @@ describe.skipIf(!hasBackend).each(runtimesUnderTest())("through Manifold on %s",
     });
   });
 });
-
-/** Runs a program that prints "ok NAME" and "FAIL NAME: why". */
-async function expectAllOk(argv: readonly string[], atLeast: number): Promise<void> {
-  const { exit, stdout, stderr } = await run(argv, { timeoutMs: 110_000 });
-  const lines = stdout.split("\n");
-  expect(lines.filter((line) => line.startsWith("FAIL"))).toEqual([]);
-  expect(exit, stdout + stderr).toBe(0);
-  expect(lines.filter((line) => line.startsWith("ok ")).length).toBeGreaterThanOrEqual(atLeast);
-}

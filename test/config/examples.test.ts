@@ -25,7 +25,11 @@ beforeAll(() => {
   const authority = new CertificateAuthority("examples");
   const [server, client] = [authority.issue({ commonName: "server" }), authority.issue({ commonName: "client" })];
   const files = { "tls.crt": server.cert, "tls.key": server.key, "client.crt": client.cert, "client.key": client.key };
-  for (const [name, text] of Object.entries({ ...files, "ca.crt": authority.cert }))
+  for (const [name, text] of Object.entries({
+    ...files,
+    "ca.crt": authority.cert,
+    "users-endpoints.yaml": "[http://a:1]",
+  }))
     writeFileSync(join(folder, name), text);
   for (const name of [...names, "services.js"]) copyFileSync(join(root, "examples", name), join(folder, name));
   const image = create(FileDescriptorSetSchema, { file: [file_manifold_demo_v1_demo.proto] });

@@ -207,7 +207,7 @@ log_level:
 
       manifold.yaml:13:9: unknown scheme "grpc"
         13 |       - grpc://10.0.0.1:50051
-           |         ^^^^^^^^^^^^^^^^^^^^^ known: http (cleartext), https (TLS)
+           |         ^^^^^^^^^^^^^^^^^^^^^ known: http (cleartext), https (TLS), dns+srv, dns+srv+tls
 
       manifold.yaml:14:9: invalid endpoint "http://10.0.0.1:50051/path": only scheme, host and port may be given
         14 |       - http://10.0.0.1:50051/path

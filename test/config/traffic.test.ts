@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { listedEndpoints } from "../../src/config/check-endpoints.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { ConfigError } from "../../src/config/problem.ts";
 import { breakerLimits, endpointTraffic, messageLimits, trafficOptions } from "../../src/config/traffic.ts";
@@ -178,7 +179,11 @@ routes:
     expect(balance!().constructor.name).toBe("RingHash");
     expect(breakerLimits(a!.limits)).toEqual({ requests: 7, retries: 9 });
     expect(messageLimits(a!.limits)).toEqual({ maxRequestMessage: 4 << 20 });
-    expect(endpointTraffic(a!.endpoints[1] as object)).toEqual({ weight: 3, priority: 1, labels: { version: "v2" } });
+    expect(endpointTraffic(listedEndpoints(a!)[1] as object)).toEqual({
+      weight: 3,
+      priority: 1,
+      labels: { version: "v2" },
+    });
     expect(trafficOptions(b!)).toEqual({ outlier: false, health: { grpc: {} } });
   });
 

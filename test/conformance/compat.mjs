@@ -3,10 +3,14 @@
 // the first (protobuf: the last one counts).
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 
-// ServerCompatRequest
+// ServerCompatRequest, and its enums Protocol and HTTPVersion
+const protocol = 1;
+const httpVersion = 2;
 const useTls = 4;
 const clientTlsCert = 5;
 const serverCreds = 7;
+const protocols = { connect: 1, grpc: 2, grpc_web: 3 };
+const httpVersions = { 1.1: 1, 2: 2 };
 
 /** @param {Uint8Array} bytes a ServerCompatRequest */
 export function readRequest(bytes) {
@@ -22,10 +26,20 @@ export function readRequest(bytes) {
   return request;
 }
 
-/** The same request with another authority for client certificates. */
-export function withClientAuthority(bytes, pem) {
-  const change = new BinaryWriter().tag(clientTlsCert, WireType.LengthDelimited).bytes(Buffer.from(pem)).finish();
-  return Buffer.concat([bytes, change]);
+/**
+ * The same request for the server behind Manifold, which is spoken to in another protocol and HTTP version perhaps.
+ *
+ * @param {{ protocol: "grpc" | "grpc_web" | "connect", http: "1.1" | "2", clientAuthority?: string }} change the authority for
+ * client certificates in PEM: undefined leaves it
+ */
+export function forBackend(bytes, change) {
+  const writer = new BinaryWriter();
+  writer.tag(protocol, WireType.Varint).int32(protocols[change.protocol]);
+  writer.tag(httpVersion, WireType.Varint).int32(httpVersions[change.http]);
+  if (change.clientAuthority !== undefined) {
+    writer.tag(clientTlsCert, WireType.LengthDelimited).bytes(Buffer.from(change.clientAuthority));
+  }
+  return Buffer.concat([bytes, writer.finish()]);
 }
 
 /** @param {Uint8Array} bytes a ServerCompatResponse @returns its port */

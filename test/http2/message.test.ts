@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { ErrorCode } from "../../src/http2/errors.ts";
 import { checkRequest, checkResponse, checkTrailers } from "../../src/http2/message.ts";
 import { settle } from "./memory-socket.ts";
 import { ask, dataFrame, Flag, headersFrame, startClient } from "./raw-peer.ts";
@@ -213,7 +214,29 @@ describe("content-length of a response", () => {
 });
 
 describe("interim responses", () => {
-  it("are told, as many as come, before the response", async () => {
+  it.each<[what: string, head: Pairs, passed: number]>([
+    ["small ones", [[":status", "100"]], 16],
+    [
+      "large ones",
+      [
+        [":status", "103"],
+        ["link", "x".repeat(5_000)],
+      ],
+      3,
+    ],
+  ])("end their stream alone where there are too many %s", async (_what, head, passed) => {
+    const { connection, peer } = await startClient();
+    const [flooded, other] = [ask(connection), ask(connection)];
+    await peer.send(...Array.from({ length: passed }, () => headersFrame(1, head)));
+    expect(flooded.events).toHaveLength(passed);
+    await peer.send(headersFrame(1, head), headersFrame(1, head), headersFrame(3, head));
+    expect(flooded.events.slice(passed)).toEqual(["reset 11 malformed"]);
+    expect(peer.resets(1)).toEqual([ErrorCode.enhanceYourCalm]);
+    expect(other.events).toHaveLength(1);
+    expect(connection.closed).toBe(false);
+  });
+
+  it("are told before the response", async () => {
     const { connection, peer } = await startClient();
     const recorder = ask(connection);
     await peer.send(

@@ -1,7 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ErrorCode } from "../../src/http2/errors.ts";
-import { retryBudgetOf } from "../../src/retry/budget.ts";
 import { type RetryPolicy, retryDelay } from "../../src/route/retry-policy.ts";
 import type { StreamRecorder } from "../http2/recorder.ts";
 import {
@@ -187,7 +186,7 @@ describe("a call that may be tried again", () => {
     await pass(100);
     expect(upstream.backends[1]!.owner.streams.size).toBe(0);
     expect(records).toMatchObject([{ status: Code.Canceled }]);
-    expect(retryBudgetOf(upstream)).toMatchObject({ calls: 0, retries: 0 });
+    expect(upstream.stats.retries).toBe(0);
   });
 
   it("streams both ways, with credit, once its reply has begun", async () => {
@@ -243,7 +242,7 @@ describe("a hedged call", () => {
   });
 });
 
-describe("the budget", () => {
+describe("the limit", () => {
   beforeEach(() => void vi.spyOn(Math, "random").mockReturnValue(0));
   afterEach(() => vi.restoreAllMocks());
 
@@ -257,7 +256,7 @@ describe("the budget", () => {
     expect(callers.filter(({ events }) => events.length > 0).length).toBe(7);
     for (let i = 10; i < 13; i++) answer(at(0, i));
     await pass();
-    expect(retryBudgetOf(upstream)).toMatchObject({ calls: 0, retries: 0, stats: { begun: 3, refused: 7 } });
+    expect(upstream.stats).toMatchObject({ retries: 0, rejected: { retries: 7 } });
   });
 });
 

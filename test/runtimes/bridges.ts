@@ -1,5 +1,8 @@
 /** The stage of a fault that has to be survived on every way through: one upstream of each protocol, and callers of all forms. */
+import { create, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { expect } from "vitest";
+import { file_manifold_demo_v1_demo } from "../../src/gen/manifold/demo/v1/demo_pb.ts";
 import type { Caller, Protocol } from "../support/callers.ts";
 import { type ProtocolUpstream, replyWith, startProtocolUpstream } from "../support/protocol-upstreams.ts";
 import type { UpstreamOptions } from "../support/upstream.ts";
@@ -15,6 +18,10 @@ export interface Bridges {
   close(): Promise<void>;
 }
 
+/** What the upstream that speaks gRPC reads in protobuf, and callers may write in JSON. */
+export const jsonPath = "/manifold.demo.v1.DemoService/Greet";
+export const jsonStreamPath = "/manifold.demo.v1.DemoService/Chat";
+
 /** Starts them; `path` tells which upstream a call goes to. @param http2 for the upstream that speaks gRPC */
 export async function setBridges(more: StageOptions & { http2?: UpstreamOptions } = {}): Promise<Bridges> {
   const [grpc, connect, grpcWeb] = await Promise.all([
@@ -26,11 +33,18 @@ export async function setBridges(more: StageOptions & { http2?: UpstreamOptions 
   const all = Object.values(upstreams);
   const stage = await setStage(grpc.config.endpoints, {
     ...more,
-    upstreams: { connect: connect.config, grpc_web: grpcWeb.config, ...more.upstreams },
+    upstreams: {
+      connect: connect.config,
+      grpc_web: grpcWeb.config,
+      json: { ...grpc.config, schema: { image: "api.binpb" } },
+      ...more.upstreams,
+    },
+    files: { "api.binpb": image, ...more.files },
     routes: [
       ...(more.routes ?? []),
       { match: { service: serviceOf("connect") }, to: "connect" },
       { match: { service: serviceOf("grpc_web") }, to: "grpc_web" },
+      { match: { service: "manifold.demo.v1.DemoService" }, to: "json" },
     ],
   });
   return {
@@ -49,6 +63,11 @@ export async function setBridges(more: StageOptions & { http2?: UpstreamOptions 
     },
   };
 }
+
+const image = toBinary(
+  FileDescriptorSetSchema,
+  create(FileDescriptorSetSchema, { file: [file_manifold_demo_v1_demo.proto] }),
+);
 
 export function serviceOf(protocol: Protocol): string {
   return `manifold.test.${protocol}.Service`;

@@ -66,6 +66,17 @@ onRuntime("replies", () => {
     });
   });
 
+  check("a flood of interim responses ends its own call, after a few have passed", async () => {
+    upstream.handle(path, (stream) => {
+      for (let count = 0; count < 50_000; count++) stream.sendHeaders([[":status", "103"]]);
+      stream.sendHeaders([...okHeaders, ["grpc-status", "0"]], { end: true });
+    });
+    await stage.survive(async () => {
+      const result = await callBesideSibling();
+      expect(result.status).toBe(13);
+    });
+  });
+
   check("B5 a reply that is cut with its connection gives its messages, then unavailable", async () => {
     upstream.handle(path, async (stream, { peer }) => {
       stream.sendHeaders(okHeaders);

@@ -45,13 +45,23 @@ const connectionsPerEndpoint = 4;
 
 /**
  * Starts Manifold with a route to each upstream: the canary's service to one of its own, the rest to `endpoints`.
+ *
+ * @param endpoints none: there is no such route, and no upstream "main"
  */
 export async function setStage(endpoints: readonly string[], more: StageOptions = {}): Promise<Stage> {
   const canaryUpstream = await startUpstream({ record: false });
   const config = {
     listeners: [{ address: "127.0.0.1:0", ...more.listener }],
-    upstreams: { canary: { endpoints: [canaryUpstream.url] }, main: { endpoints, ...more.main }, ...more.upstreams },
-    routes: [{ match: { service: "manifold.test.Canary" }, to: "canary" }, ...(more.routes ?? []), { to: "main" }],
+    upstreams: {
+      canary: { endpoints: [canaryUpstream.url] },
+      ...(endpoints.length === 0 ? {} : { main: { endpoints, ...more.main } }),
+      ...more.upstreams,
+    },
+    routes: [
+      { match: { service: "manifold.test.Canary" }, to: "canary" },
+      ...(more.routes ?? []),
+      ...(endpoints.length === 0 ? [] : [{ to: "main" }]),
+    ],
   };
   const manifold =
     standIn === "envoy"
@@ -80,8 +90,10 @@ export async function setStage(endpoints: readonly string[], more: StageOptions 
       }
       for (const peer of peers.splice(opened)) peer.socket.destroy();
       expect(manifold.program.exit()).toBeUndefined();
-      const upstreams = endpoints.length + Object.keys(more.upstreams ?? {}).length;
-      await untilBack(manifold, before, { growthMb, sockets: connectionsPerEndpoint * upstreams });
+      await untilBack(manifold, before, {
+        growthMb,
+        sockets: connectionsPerEndpoint * endpointCount(config.upstreams),
+      });
     },
     async close() {
       for (const peer of peers) peer.socket.destroy();
@@ -90,6 +102,11 @@ export async function setStage(endpoints: readonly string[], more: StageOptions 
       expect(exit).toBe(0);
     },
   };
+}
+
+/** All but the canary's, which has been called before. */
+function endpointCount({ canary, ...upstreams }: Record<string, { endpoints: readonly unknown[] }>): number {
+  return Object.values(upstreams).reduce((sum, { endpoints }) => sum + endpoints.length, 0);
 }
 
 async function warmUp(connect: Stage["connect"]): Promise<void> {

@@ -14,6 +14,8 @@ export interface CertificateRequest {
   dns?: readonly string[];
   /** IPv4 addresses for the same. */
   ips?: readonly string[];
+  /** URIs for the same. */
+  uris?: readonly string[];
   /** Days from now until it ends; below zero it has ended. Default 30. */
   days?: number;
 }
@@ -32,10 +34,11 @@ export class CertificateAuthority {
     this.cert = this.#sign(nameOf(commonName), keys.publicKey, { days: 30, extensions });
   }
 
-  issue({ commonName, dns = [], ips = [], days = 30 }: CertificateRequest): Certificate {
+  issue({ commonName, dns = [], ips = [], uris = [], days = 30 }: CertificateRequest): Certificate {
     const keys = generateKeyPairSync("ec", { namedCurve: "P-256" });
     const names = [
       ...dns.map((name) => der(0x82, Buffer.from(name))),
+      ...uris.map((uri) => der(0x86, Buffer.from(uri))),
       ...ips.map((ip) => der(0x87, Buffer.from(ip.split(".").map(Number)))),
     ];
     const extensions = names.length > 0 ? [extension("551d11", sequence(...names))] : [];

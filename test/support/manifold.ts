@@ -32,10 +32,19 @@ export interface ManifoldOptions {
   /** Files beside the configuration: name to content. */
   files?: Record<string, string | Uint8Array>;
   args?: readonly string[];
+  /** Besides the test's own. */
+  env?: Record<string, string>;
 }
 
 /** @throws Error with its output when it ends, or does not say where it listens within 30 s */
-export async function startManifold({ runtime, to, config, files, args = [] }: ManifoldOptions): Promise<Manifold> {
+export async function startManifold({
+  runtime,
+  to,
+  config,
+  files,
+  args = [],
+  env = {},
+}: ManifoldOptions): Promise<Manifold> {
   const command = commandOn(runtime);
   if ("absent" in command) throw new Error(command.absent);
   const folder = mkdtempSync(join(tmpdir(), "manifold-test-"));
@@ -46,7 +55,7 @@ export async function startManifold({ runtime, to, config, files, args = [] }: M
     argv.push("--config", join(folder, "manifold.yaml"));
   } else argv.push("--listen", "127.0.0.1:0");
   for (const url of to ?? []) argv.push("--to", url);
-  const program = start(argv, { cwd: root });
+  const program = start(argv, { cwd: root, env: { ...process.env, ...env } });
   const expected = (config as { listeners?: unknown[] } | undefined)?.listeners?.length ?? 1;
   const ports = () => [...program.stdout().matchAll(/https?:\/\/[^\s:]+:(\d+)/g)].map((match) => Number(match[1]));
   await until("manifold to listen", () => program.exit() !== undefined || ports().length >= expected, 30_000).catch(

@@ -1,10 +1,10 @@
 /** A proxy in memory: calls come on streams of the test's, and go to an upstream whose streams are the test's as well. */
-import type { Protocol } from "../../src/call.ts";
+import type { Admit, Origin, Peer, Protocol } from "../../src/call.ts";
 import type { HttpStream, StreamListener } from "../../src/http2/api.ts";
 import type { Field } from "../../src/http2/field.ts";
 import { startTurn } from "../../src/http2/turn.ts";
 import type { CallRecord } from "../../src/observe/call-record.ts";
-import { createProxy, type Proxy } from "../../src/proxy.ts";
+import { createProxy, type Proxy, type ProxyOptions } from "../../src/proxy.ts";
 import type { Destination } from "../../src/route/director.ts";
 import type { Schema } from "../../src/schema/schema.ts";
 import { Breaker, defaultBreaker } from "../../src/upstream/breaker.ts";
@@ -37,6 +37,12 @@ export interface MemoryProxyOptions {
   /** Calls wait for a connection until `connect` is called. */
   readonly offline?: boolean;
   readonly director?: (upstream: Upstream) => Destination | Promise<Destination>;
+  /** What is asked of calls, and services beside the proxy. */
+  readonly proxy?: Partial<ProxyOptions>;
+  /** Where calls come from, if not from 192.0.2.1. */
+  readonly peer?: Partial<Peer>;
+  /** The listener's gate. */
+  readonly admit?: Admit | undefined;
 }
 
 export class MemoryProxy {
@@ -48,8 +54,11 @@ export class MemoryProxy {
   readonly outcomes: Outcome[] = [];
   /** When the last call came, by `performance.now()`. */
   startedAt = 0;
+  /** What the calls go to, for directors of the test's own. */
+  readonly target: Upstream;
   readonly #proxy: Proxy;
   readonly #window: number;
+  readonly #origin: Origin;
   #waiting: Waiter[] | undefined;
   readonly #endpoint = {
     name: "one",
@@ -64,7 +73,7 @@ export class MemoryProxy {
     this.#window = window;
     this.#waiting = offline ? [] : undefined;
     const breaker = new Breaker(defaultBreaker, "memory");
-    const upstream: Upstream = {
+    this.target = {
       name: "memory",
       protocols,
       codecs,
@@ -78,10 +87,17 @@ export class MemoryProxy {
       resolved: () => undefined,
       close() {},
     };
+    const upstream = this.target;
     this.#proxy = createProxy({
       director: () => options.director?.(upstream) ?? { mode: "one-to-one", upstream },
       onCall: (record) => this.records.push(record),
+      ...options.proxy,
     });
+    this.#origin = {
+      peer: { address: "192.0.2.1", port: 1, ...options.peer },
+      secure: false,
+      admit: options.admit,
+    };
   }
 
   /** The only request, or the last of them. */
@@ -99,7 +115,7 @@ export class MemoryProxy {
     const listener = this.#proxy.accept({
       stream,
       fields: fieldsOf(fields),
-      origin: { peer: { address: "192.0.2.1", port: 1 }, secure: false },
+      origin: this.#origin,
     });
     stream.listener = listener;
     return stream;

@@ -42,8 +42,10 @@ export function readOutcome(form: Form, response: WireResponse): Outcome {
     last: undefined,
     badLines: [],
     body,
-    broken: response.reset !== undefined ? `RST_STREAM ${response.reset}` : response.cut ? "cut" : undefined,
+    broken: undefined,
   };
+  // behind a whole response a reset says only that no more of the request is wanted
+  if (!response.ended) outcome.broken = response.reset === undefined ? "cut" : `RST_STREAM ${response.reset}`;
   if (form === "grpc") readGrpc(outcome, response);
   else if (form === "grpc-web" || form === "grpc-web-text") readGrpcWeb(outcome);
   else if (form === "connect stream") readConnectStream(outcome);

@@ -1,6 +1,6 @@
 /** Programs that tests start: their output, their end, and what they use of the machine. */
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { until } from "./until.ts";
 
 export interface Program {
@@ -67,13 +67,32 @@ export async function run(argv: readonly string[], options: SpawnOptions & { tim
   return { exit: program.exit(), stdout: program.stdout(), stderr: program.stderr() };
 }
 
-/** Resident bytes of a process. Linux only, as the three below; undefined elsewhere. */
+/** Resident bytes of a process. Linux only, as those below; undefined elsewhere. */
 export function residentBytes(pid: number): number | undefined {
   try {
     const kilobytes = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
     return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
   } catch {
     return undefined;
+  }
+}
+
+/** The most resident bytes since `forgetPeak`, or in the life of a process. */
+export function peakBytes(pid: number): number | undefined {
+  try {
+    const kilobytes = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+    return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The peak begins anew at what is resident now. */
+export function forgetPeak(pid: number): void {
+  try {
+    writeFileSync(`/proc/${pid}/clear_refs`, "5");
+  } catch {
+    // not Linux, or not allowed: the peak is that of its life
   }
 }
 

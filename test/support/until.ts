@@ -1,17 +1,17 @@
 /** Waiting for a condition, where nothing tells that it has come. */
 
 /**
- * Looks until `condition` returns something true, and returns that.
+ * Looks until `condition` returns, or resolves with, something true, and returns that.
  *
  * @param what what is waited for, for the error
  * @param timeoutMs default 10 s: an upper bound for a slow machine, never a time to expect
  * @throws Error that names `what` when the time is over
  */
-export async function until<T>(what: string, condition: () => T, timeoutMs = 10_000): Promise<NonNullable<T>> {
+export async function until<T>(what: string, condition: () => T, timeoutMs = 10_000): Promise<NonNullable<Awaited<T>>> {
   const end = performance.now() + timeoutMs;
   for (;;) {
-    const value = condition();
-    if (value !== false && value !== undefined && value !== null) return value;
+    const value = await condition();
+    if (value !== false && value !== "" && value !== undefined && value !== null) return value;
     if (performance.now() > end) throw new Error(`waited ${timeoutMs} ms for ${what}`);
     await sleep(2);
   }

@@ -31,13 +31,15 @@ export interface UpstreamOptions extends Partial<Omit<H2PeerOptions, "role" | "o
   tls?: TlsOptions;
   /** Default 0, a free one. */
   port?: number;
+  /** Default 127.0.0.1; all of 127.0.0.0/8 is there on Linux. */
+  host?: string;
   /** Keep each call in `calls`. Default true. */
   record?: boolean;
 }
 
 export const canaryPath = "/manifold.test.Canary/Ping";
 
-const okHeaders: readonly FieldPair[] = [
+export const okHeaders: readonly FieldPair[] = [
   [":status", "200"],
   ["content-type", "application/grpc"],
 ];
@@ -65,7 +67,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
     : createServer(onSocket);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(options.port ?? 0, "127.0.0.1", resolve);
+    server.listen(options.port ?? 0, options.host ?? "127.0.0.1", resolve);
   });
   const { port } = server.address() as { port: number };
   return {

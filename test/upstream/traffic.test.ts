@@ -2,7 +2,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Call } from "../../src/call.ts";
-import { retryBudgetOf } from "../../src/retry/budget.ts";
 import type { Endpoint } from "../../src/upstream/endpoint.ts";
 import type { EndpointOptions } from "../../src/upstream/target.ts";
 import { createUpstream, type Upstream, type UpstreamOptions } from "../../src/upstream/upstream.ts";
@@ -293,8 +292,7 @@ describe("limits", () => {
     expect(upstream.stats.pending).toBe(0);
     const other = acquire(upstream);
     resolve(["10.0.0.9"]);
-    await Promise.resolve();
-    await Promise.resolve();
+    for (let turns = 0; turns < 10; turns++) await Promise.resolve();
     expect(upstream.stats.pending).toBe(1); // in the endpoint's queue now
     transport.one().open();
     expect(other.endpoint).toBeDefined();
@@ -317,15 +315,14 @@ describe("limits", () => {
     expect(upstream.stats.connections).toBe(0);
   });
 
-  it("allows retries up to the limit, or a fifth of the calls that may be tried again", () => {
-    const upstream = upstreamOf(urls(1), { limits: { retries: 4 } });
-    const budget = retryBudgetOf(upstream);
-    expect([1, 2, 3, 4, 5].map(() => budget.take())).toEqual([true, true, true, true, false]);
-    expect(upstream.stats).toMatchObject({ retries: 4, rejected: { retries: 1 } });
-    budget.calls = 25;
-    expect([5, 6].map(() => budget.take())).toEqual([true, false]);
-    budget.give(5);
-    expect(upstream.stats.retries).toBe(0);
+  it("allows retries up to the limit, or a fifth of the calls in flight", () => {
+    const { breaker, endpoints, stats } = upstreamOf(urls(1));
+    expect([1, 2, 3, 4].map(() => breaker.beginRetry())).toEqual([true, true, true, false]);
+    expect(stats).toMatchObject({ retries: 3, rejected: { retries: 1 } });
+    for (let at = 0; at < 25; at++) endpoints[0]!.begin();
+    expect([4, 5, 6].map(() => breaker.beginRetry())).toEqual([true, true, false]);
+    for (let at = 0; at < 5; at++) breaker.endRetry();
+    expect(stats.retries).toBe(0);
   });
 
   it.each([

@@ -446,6 +446,11 @@ describe("createUpstream()", () => {
     ["an upstream without endpoints", { endpoints: [] }, '"users" has no endpoints'],
     ["no URL", { endpoints: ["10.0.0.1:50051"] }, '"10.0.0.1:50051": write "http://10.0.0.1:50051"'],
     ["limits of 0", { maxConnections: 0 }, "maxConnections must be more than 0, not 0"],
+    [
+      "settings of HTTP/2 that no peer takes",
+      { http2: { initialWindowSize: 1_000 } },
+      'upstream "users": http2: initialWindowSize must be a number from 65535 to 2147483647, not 1000',
+    ],
     ["TLS without https", { tls: { ca: "x" } }, "none of its endpoints is https"],
     ["a certificate without key", { endpoints: ["https://a"], tls: { cert: "x" } }, "belong together"],
     ["what isn't PEM", { endpoints: ["https://a"], tls: { ca: "secret" } }, 'tls.ca has no PEM block "CERTIFICATE"'],

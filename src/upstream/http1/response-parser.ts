@@ -1,44 +1,31 @@
 /** Response parser: bytes in, one response out, however the bytes are split (RFC 9112 sections 4 to 7). */
+import { type BodyLimits, BodyReader, type BodySink } from "../../http1/body-reader.ts";
 import { CR, LF } from "../../http1/characters.ts";
-import { maxSizeDigits, parseChunkSize, sizeStop } from "../../http1/chunk-size.ts";
-import { type FieldLine, parseFieldLine, trailerOf } from "../../http1/field-line.ts";
+import { type FieldLine, parseFieldLine } from "../../http1/field-line.ts";
 import { LineMemo } from "../../http1/line-memo.ts";
-import type { Field } from "../../http2/field.ts";
 import { latin1 } from "../../http2/hpack/latin1.ts";
 import { ResponseError, type ResponseHead, ResponseHeadBuilder } from "./response-head.ts";
 
 /** Told what a response is made of, in its order. With `end`, or trailers, it is whole. */
-export interface ResponseSink {
+export interface ResponseSink extends BodySink {
   /** Interim heads (1xx) come before, and never end. */
   onHead(head: ResponseHead, end: boolean): void;
-  /** Bytes `start` to `stop` of `bytes` are body. None only where nothing but the end comes. */
-  onBody(bytes: Uint8Array, start: number, stop: number, end: boolean): void;
-  onTrailers(fields: Field[]): void;
 }
 
 const State = {
   statusLine: 0,
   headerSection: 1,
-  chunkSize: 2,
-  /** The empty line behind a chunk's data. */
-  chunkEnd: 3,
-  trailerSection: 4,
-  // from here on it isn't lines that are read
-  body: 5,
-  chunkData: 6,
+  body: 2,
   /** All that comes until the connection is closed is body. */
-  untilClose: 7,
+  untilClose: 3,
   /** Nothing is read until `expect`. */
-  idle: 8,
+  idle: 4,
 } as const;
 type State = (typeof State)[keyof typeof State];
 
-/** Bytes of a header or trailer section, and lines in it. More than we take from strangers: errors with details are long. */
-const maxSection = 64 << 10;
-const maxLines = 256;
+/** More than we take from strangers: errors with details are long. */
+const limits: BodyLimits = { maxChunkExtensions: 4 << 10, maxHeaderSection: 64 << 10, maxHeaderFields: 256 };
 const maxStatusLine = 4 << 10;
-/** Bytes of chunk extensions in one response; they mean nothing to us. */
-const maxExtensions = 4 << 10;
 const maxInterim = 16;
 
 const fieldLinesKept = 32;
@@ -51,20 +38,18 @@ export class ResponseParser {
   /** Bytes of this line, or of the section that it belongs to, that may still come. */
   #lineLeft = 0;
   #linesLeft = 0;
-  #extensionsLeft = 0;
   #interimLeft = 0;
-  /** Bytes of body or chunk that are still to come. */
-  #bodyLeft = 0;
-  #trailers: Field[] = [];
   /** The begin of a line whose end wasn't in the same chunk of input. */
   #carry: Uint8Array = nothing;
   #isHead = false;
   readonly #lines = new LineMemo<FieldLine>(fieldLinesKept);
   readonly #head = new ResponseHeadBuilder();
+  readonly #body: BodyReader;
   readonly #sink: ResponseSink;
 
   constructor(sink: ResponseSink) {
     this.#sink = sink;
+    this.#body = new BodyReader(sink, limits);
   }
 
   /** A request is on its way: its response may come. @param isHead its method is HEAD, to which no body comes */
@@ -91,26 +76,33 @@ export class ResponseParser {
    * @returns where it stopped to read: what follows is nothing that was asked for
    */
   receive(bytes: Uint8Array): number {
+    const body = this.#body;
     let at = 0;
-    while (at < bytes.length && this.#state !== State.idle) {
-      if (this.#state < State.body) at = this.#readLine(bytes, at);
-      else at = this.#readBody(bytes, at);
+    while (at < bytes.length && !this.#isIdle) {
+      if (this.#state === State.untilClose) at = this.#readAll(bytes, at);
+      else if (this.#state < State.body || body.inLines) at = this.#readLine(bytes, at);
+      else at = body.read(bytes, at, bytes.length);
     }
     return at;
   }
 
   /** The peer closes the connection. False: the response isn't whole. */
   finish(): boolean {
-    if (this.#state !== State.untilClose) return this.#state === State.idle;
+    if (this.#state !== State.untilClose) return this.#isIdle;
     this.#state = State.idle;
     this.#sink.onBody(nothing, 0, 0, true);
     return true;
   }
 
+  get #isIdle(): boolean {
+    return this.#state === State.idle || (this.#state === State.body && this.#body.isDone);
+  }
+
   #readLine(bytes: Uint8Array, start: number): number {
     const lf = bytes.indexOf(LF, start);
     const stop = lf === -1 ? bytes.length : lf + 1;
-    if (this.#carry.length + stop - start > this.#lineLeft) throw new ResponseError("line or section too long");
+    const lineLeft = this.#state === State.body ? this.#body.lineLeft : this.#lineLeft;
+    if (this.#carry.length + stop - start > lineLeft) throw new ResponseError("line or section too long");
     if (this.#carry.length === 0 && lf !== -1) {
       this.#onLine(bytes, start, lf);
       return stop;
@@ -130,22 +122,13 @@ export class ResponseParser {
       case State.statusLine:
         this.#head.begin(latin1(bytes, start, stop));
         this.#lines.rewind();
-        return this.#begin(State.headerSection, maxSection);
+        return this.#begin(State.headerSection, limits.maxHeaderSection);
       case State.headerSection:
         if (start === stop) return this.#onHeadEnd();
         this.#countLine(lf + 1 - start);
         return this.#head.add(this.#fieldLine(bytes, start, stop));
-      case State.chunkSize:
-        return this.#onChunkSize(bytes, start, stop);
-      case State.chunkEnd:
-        if (start < stop) throw new ResponseError("chunk longer than its size");
-        return this.#begin(State.chunkSize, this.#chunkSizeLimit());
-      default: {
-        if (start === stop) return this.#onTrailersEnd();
-        this.#countLine(lf + 1 - start);
-        const field = trailerOf(parseFieldLine(bytes, start, stop));
-        if (field !== undefined) this.#trailers.push(field);
-      }
+      default:
+        return this.#body.onLine(bytes, start, stop);
     }
   }
 
@@ -168,62 +151,28 @@ export class ResponseParser {
     const bodyless = this.#isHead || head.status === 204 || head.status === 304 || contentLength === 0;
     if (bodyless) {
       this.#state = State.idle;
-    } else if (head.isChunked) {
-      this.#extensionsLeft = maxExtensions;
-      this.#begin(State.chunkSize, this.#chunkSizeLimit());
-    } else if (contentLength > 0) {
+    } else if (head.isChunked || contentLength > 0) {
       this.#state = State.body;
-      this.#bodyLeft = contentLength;
+      this.#body.begin(head.isChunked ? -1 : contentLength);
     } else {
       this.#state = State.untilClose;
     }
     this.#sink.onHead(head, bodyless);
   }
 
-  #onChunkSize(bytes: Uint8Array, start: number, stop: number): void {
-    const digitsStop = sizeStop(bytes, start, stop);
-    const size = parseChunkSize(bytes, start, digitsStop, stop);
-    this.#extensionsLeft -= stop - digitsStop;
-    this.#bodyLeft = size;
-    if (size > 0) this.#state = State.chunkData;
-    else this.#begin(State.trailerSection, maxSection);
-  }
-
-  #readBody(bytes: Uint8Array, start: number): number {
-    if (this.#state === State.untilClose) {
-      this.#sink.onBody(bytes, start, bytes.length, false);
-      return bytes.length;
-    }
-    const stop = Math.min(bytes.length, start + this.#bodyLeft);
-    this.#bodyLeft -= stop - start;
-    const isDone = this.#bodyLeft === 0;
-    const isChunk = this.#state === State.chunkData;
-    if (isDone && isChunk) this.#begin(State.chunkEnd, CRLF);
-    else if (isDone) this.#state = State.idle;
-    this.#sink.onBody(bytes, start, stop, isDone && !isChunk);
-    return stop;
-  }
-
-  #onTrailersEnd(): void {
-    const trailers = this.#trailers;
-    this.#state = State.idle;
-    if (trailers.length === 0) return this.#sink.onBody(nothing, 0, 0, true);
-    this.#trailers = [];
-    this.#sink.onTrailers(trailers);
+  #readAll(bytes: Uint8Array, start: number): number {
+    this.#sink.onBody(bytes, start, bytes.length, false);
+    return bytes.length;
   }
 
   #begin(state: State, limit: number): void {
     this.#state = state;
     this.#lineLeft = limit;
-    this.#linesLeft = maxLines;
+    this.#linesLeft = limits.maxHeaderFields;
   }
 
   #countLine(length: number): void {
     this.#lineLeft -= length;
     if (--this.#linesLeft < 0) throw new ResponseError("too many field lines");
-  }
-
-  #chunkSizeLimit(): number {
-    return maxSizeDigits + this.#extensionsLeft + CRLF;
   }
 }

@@ -23,7 +23,14 @@ type behaviour struct {
 	never, headersFirst, hash                   bool
 }
 
-func readBehaviour(md metadata.MD) (b behaviour, err error) {
+// readBehaviour reads what all endpoints are to do, and what this one alone is: "NAME.x-fail" counts more than "x-fail".
+func readBehaviour(md metadata.MD, name string) (b behaviour, err error) {
+	for key, values := range md {
+		if own, found := strings.CutPrefix(key, name+".x-"); found && name != "" {
+			md = md.Copy()
+			md["x-"+own] = values
+		}
+	}
 	number := func(key string) int {
 		value := one(md, key)
 		if value == "" {

@@ -24,6 +24,7 @@
 //	x-hash 1               trailer x-sha256: hex hash of all request messages, one after the other
 //	x-call-id ID           the id that --events prints; returned in the trailer x-call-id
 //
+// "NAME.x-fail" and so on is for the endpoint of that name only: a fan-out gives all of them the same metadata.
 // With --name, every reply has the trailer x-endpoint, and the header too unless it is Trailers-Only.
 // The first line of its output is "listening HOST:PORT".
 package main

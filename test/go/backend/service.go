@@ -88,7 +88,7 @@ func (s *service) unknown(_ any, stream grpc.ServerStream) error {
 
 func (s *service) serve(c *call, run func(*call) error) (err error) {
 	md, _ := metadata.FromIncomingContext(c.ctx)
-	if c.behaviour, err = readBehaviour(md); err != nil {
+	if c.behaviour, err = readBehaviour(md, s.name); err != nil {
 		return err
 	}
 	if s.events {

@@ -1,7 +1,10 @@
 // Command client calls the test service of ../backend at an address, as an ordinary grpc-go client does, and prints
 // "ok NAME" or "FAIL NAME: why" for each check, then "N passed, N failed". It exits with 1 if anything failed.
 //
-//	client --addr 127.0.0.1:8080 [--ca ca.pem --server-name NAME [--cert c.pem --key c.key]] [--only NAME]
+//	client --addr 127.0.0.1:8080 [--ca ca.pem --server-name NAME [--cert c.pem --key c.key]] [--only NAME] [--fan-out A,B,C]
+//
+// With --fan-out what it calls is a proxy that sends each call to the backends of these names, and wraps their replies, or merges them
+// where the header x-layout is "merge". With the header x-dead there is one more, "dead", on which nobody listens.
 package main
 
 import (
@@ -12,6 +15,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -29,6 +33,7 @@ func main() {
 	serverName := flag.String("server-name", "", "name to expect in the server's certificate")
 	cert := flag.String("cert", "", "client certificate (PEM file)")
 	key := flag.String("key", "", "its key (PEM file)")
+	fanOut := flag.String("fan-out", "", "names of the backends that every call goes to")
 	flag.Parse()
 
 	creds, err := transport(*ca, *serverName, *cert, *key)
@@ -38,6 +43,9 @@ func main() {
 	conn, err := grpc.NewClient(*addr, append(raw.DialOptions(), grpc.WithTransportCredentials(creds))...)
 	if err != nil {
 		log.Fatal(err)
+	}
+	if *fanOut != "" {
+		checks = fanOutChecks(strings.Split(*fanOut, ","))
 	}
 	passed, failed := 0, 0
 	for _, check := range checks {

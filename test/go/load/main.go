@@ -1,11 +1,15 @@
 // Command load is what h2load can't do for the benchmarks: calls at a fixed rate, idle connections and idle streams.
 //
 //	load check --addr A                                 one call of each kind that the benchmarks make, replies compared
-//	load rate --addr A --rps 2000 --seconds 5 --connections 4 --bytes 100
+//	load check --addr A --nodes 3                       the same of a fan-out over that many backends of test/go/nodes
+//	load rate --addr A --rps 2000 --seconds 5 --connections 4 --bytes 100 --replies 1000
 //	load idle --addr A --connections 100 --streams 100  opens them, prints "open", keeps them until stdin ends
 //
 // rate prints {"calls":N,"failed":N,"p50_us":N,"p90_us":N,"p99_us":N,"max_us":N,"rps":N}. Calls start on schedule
-// whatever happened to earlier ones, so that a stall of the proxy delays every call that falls into it, not one.
+// whatever happened to earlier ones, so that a stall of the proxy delays every call that falls into it, not one. With --replies they
+// are calls of ServerStream with that many messages from each backend, else of Unary.
+//
+// check --nodes prints {"unary":N,"stream":N}: the bytes of DATA that a reply to each is made of.
 package main
 
 import (
@@ -19,6 +23,7 @@ import (
 	"log"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -43,14 +48,20 @@ func main() {
 	connections := flags.Int("connections", 4, "how many connections")
 	streams := flags.Int("streams", 0, "idle: open streams on each connection")
 	size := flags.Int("bytes", 100, "rate: bytes of a message")
+	replies := flags.Int("replies", 0, "rate: messages of a stream")
+	nodes := flags.Int("nodes", 0, "check: backends of a fan-out")
 	_ = flags.Parse(os.Args[2:])
 
 	var err error
 	switch os.Args[1] {
 	case "check":
-		err = check(*addr)
+		if *nodes > 0 {
+			err = checkFanOut(*addr, *nodes)
+		} else {
+			err = check(*addr)
+		}
 	case "rate":
-		err = rate(*addr, *connections, *size, *rps, time.Duration(*seconds*float64(time.Second)))
+		err = rate(*addr, *connections, *rps, time.Duration(*seconds*float64(time.Second)), calls{*size, *replies})
 	case "idle":
 		err = idle(*addr, *connections, *streams)
 	default:
@@ -90,41 +101,56 @@ func check(addr string) error {
 			return fmt.Errorf("the reply to a message of %d bytes is not its echo", size)
 		}
 	}
-	stream, err := conns[0].NewStream(
-		metadata.AppendToOutgoingContext(ctx, "x-reply-count", "1000"), bidiDesc, raw.ServerStream)
+	messages, err := readStream(ctx, conns[0], raw.Bytes(100), 1000)
+	if err == nil && len(messages) != 1000 {
+		err = fmt.Errorf("%d messages of a stream of 1000", len(messages))
+	}
+	return err
+}
+
+// readStream calls ServerStream, and reads it to its end.
+func readStream(ctx context.Context, conn *grpc.ClientConn, request *raw.Message, replies int) ([]raw.Message, error) {
+	ctx = metadata.AppendToOutgoingContext(ctx, "x-reply-count", strconv.Itoa(replies))
+	stream, err := conn.NewStream(ctx, bidiDesc, raw.ServerStream)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := errors.Join(stream.SendMsg(raw.Bytes(100)), stream.CloseSend()); err != nil {
-		return err
+	if err := errors.Join(stream.SendMsg(request), stream.CloseSend()); err != nil {
+		return nil, err
 	}
-	count := 0
+	var messages []raw.Message
 	for {
 		var reply raw.Message
 		if err := stream.RecvMsg(&reply); errors.Is(err, io.EOF) {
-			break
+			return messages, nil
 		} else if err != nil {
-			return err
+			return nil, err
 		}
-		count++
+		messages = append(messages, reply)
 	}
-	if count != 1000 {
-		return fmt.Errorf("%d messages of a stream of 1000", count)
-	}
-	return nil
 }
 
-func rate(addr string, connections, size, rps int, duration time.Duration) error {
+// calls is what is called at a rate: Unary, or with replies ServerStream.
+type calls struct{ size, replies int }
+
+func (c calls) call(ctx context.Context, conn *grpc.ClientConn) error {
+	request := raw.Bytes(c.size)
+	if c.replies == 0 {
+		return conn.Invoke(ctx, raw.Unary, request, &raw.Message{})
+	}
+	_, err := readStream(ctx, conn, request, c.replies)
+	return err
+}
+
+func rate(addr string, connections, rps int, duration time.Duration, what calls) error {
 	conns, err := dial(addr, connections)
 	if err != nil {
 		return err
 	}
-	request := raw.Bytes(size)
 	call := func(i int) error {
-		var reply raw.Message
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		return conns[i%connections].Invoke(ctx, raw.Unary, request, &reply)
+		return what.call(ctx, conns[i%connections])
 	}
 	for i := range connections {
 		if err := call(i); err != nil {

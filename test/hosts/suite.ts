@@ -1,4 +1,4 @@
-/** The examples of examples/hosts, with real clients: what each host is said to carry, it carries. */
+/** The suite of the examples of examples/hosts, with real clients: what each host is said to carry, it carries. */
 import { connect } from "node:net";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import * as node from "@connectrpc/connect-node";
@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { DemoService } from "../../src/gen/manifold/demo/v1/demo_pb.ts";
 import { type DemoServer, startDemo } from "../support/demo.ts";
 import { run } from "../support/program.ts";
+import type { RuntimeName } from "../support/runtimes.ts";
 import { sleep, until } from "../support/until.ts";
 import { type Host, hosts, isAbsent, type RunningHost, startHost } from "./hosts.ts";
 
@@ -29,7 +30,12 @@ function transportsOf({ http, grpc }: Host): [name: string, create: (baseUrl: st
 
 const isWeb = (transport: string) => transport.startsWith("connect-web");
 
-describe.each(hosts.map((host) => [host.name, host] as const))("mounted in %s", (_name, host) => {
+/** The tests of the hosts of a runtime: a file for each, so that they run beside each other. */
+export function testHostsOn(runtime: RuntimeName): void {
+  for (const host of hosts) if (host.runtime === runtime) describe(`mounted in ${host.name}`, () => testHost(host));
+}
+
+function testHost(host: Host): void {
   const absent = isAbsent(host);
   if (host.deafUntilAnswer !== undefined)
     console.warn(`hang-ups before an answer are not tested: ${host.deafUntilAnswer}`);
@@ -108,7 +114,7 @@ describe.each(hosts.map((host) => [host.name, host] as const))("mounted in %s", 
 
     test("deadlines", async () => {
       const client = createClient(DemoService, create(running.url));
-      await expect(client.greet({ name: "slow" }, { timeoutMs: 1_000 })).rejects.toMatchObject({
+      await expect(client.greet({ name: "slow" }, { timeoutMs: 500 })).rejects.toMatchObject({
         code: Code.DeadlineExceeded,
       });
       await until("the upstream to know", () => upstream.log.aborted.length === 1);
@@ -196,7 +202,7 @@ describe.each(hosts.map((host) => [host.name, host] as const))("mounted in %s", 
     const calls = Array.from({ length: 200 }, async (_, at) => (await client.greet({ name: `${at}` })).greeting);
     expect(await Promise.all(calls)).toEqual(Array.from({ length: 200 }, (_, at) => `hello ${at} by grpc`));
   });
-});
+}
 
 /** Begins an endless stream of replies and reads none of them; returns what hangs up. */
 async function stalledOverHttp1(url: string): Promise<() => void> {

@@ -1,0 +1,111 @@
+/** Upstream state: what is known of upstreams and their endpoints, as plain data, added up over processes. */
+import type { Endpoint } from "../upstream/endpoint.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+import type { Family, Sample } from "./exposition.ts";
+
+export interface UpstreamState {
+  readonly name: string;
+  readonly endpoints: readonly EndpointStateReport[];
+}
+
+export interface EndpointStateReport {
+  readonly name: string;
+  readonly address: string;
+  /** As of its connections; where processes differ, all of them: "ready, connecting". */
+  readonly state: string;
+  /** Whether calls may come here at all. */
+  readonly enabled: boolean;
+  /** What its health checks say. */
+  readonly healthy: boolean;
+  /** It gets no calls for a while, for it has failed too many. */
+  readonly ejected: boolean;
+  readonly connections: number;
+  /** Calls. */
+  readonly streams: number;
+  /** Calls that wait for room. */
+  readonly pending: number;
+}
+
+export function stateOf({ name, endpoints }: Upstream): UpstreamState {
+  return { name, endpoints: endpoints.map(endpointState) };
+}
+
+function endpointState(endpoint: Endpoint): EndpointStateReport {
+  const { name, address, state, connectionCount, streamCount, pendingCount } = endpoint;
+  const { enabled = true, healthy = true, ejected = false } = endpoint as Partial<Managed>;
+  return {
+    name,
+    address,
+    state,
+    enabled,
+    healthy,
+    ejected,
+    connections: connectionCount,
+    streams: streamCount,
+    pending: pendingCount,
+  };
+}
+
+/** What an endpoint knows of itself where it is checked and can be switched. */
+export interface Managed {
+  enabled: boolean;
+  readonly healthy: boolean;
+  readonly ejected: boolean;
+}
+
+/** Lets calls go to the endpoints of a name, or not. @returns false where there is none */
+export function switchEndpoints(upstream: Upstream | undefined, name: string, enabled: boolean): boolean {
+  const found = upstream?.endpoints.filter((endpoint) => endpoint.name === name) ?? [];
+  for (const endpoint of found) (endpoint as Partial<Managed>).enabled = enabled;
+  return found.length > 0;
+}
+
+/** The same upstreams in several processes, as one. */
+export function addUpStates(processes: readonly (readonly UpstreamState[])[]): UpstreamState[] {
+  const names = [...new Set(processes.flat().map(({ name }) => name))];
+  return names.map((name) => {
+    const endpoints = processes.flatMap((states) => states.find((one) => one.name === name)?.endpoints ?? []);
+    const keys = [...new Set(endpoints.map(keyOf))];
+    return { name, endpoints: keys.map((key) => joined(endpoints.filter((one) => keyOf(one) === key))) };
+  });
+}
+
+function keyOf({ name, address }: EndpointStateReport): string {
+  return `${name} ${address}`;
+}
+
+function joined(all: readonly EndpointStateReport[]): EndpointStateReport {
+  const sum = (key: "connections" | "streams" | "pending") => all.reduce((total, one) => total + one[key], 0);
+  return {
+    ...all[0]!,
+    state: [...new Set(all.map(({ state }) => state))].join(", "),
+    enabled: all.every(({ enabled }) => enabled),
+    healthy: all.every(({ healthy }) => healthy),
+    ejected: all.some(({ ejected }) => ejected),
+    connections: sum("connections"),
+    streams: sum("streams"),
+    pending: sum("pending"),
+  };
+}
+
+/** Gauges of endpoints. What isn't a number is 1 in every process where it is so. */
+export function upstreamFamilies(upstreams: readonly UpstreamState[]): Family[] {
+  const gauge = (name: string, help: string, valueOf: (endpoint: EndpointStateReport) => number): Family => ({
+    name,
+    type: "gauge",
+    help,
+    samples: upstreams.flatMap(({ name: upstream, endpoints }) =>
+      endpoints.map((one): Sample => {
+        return { labels: { upstream, endpoint: one.name, address: one.address }, value: valueOf(one) };
+      }),
+    ),
+  });
+  return [
+    gauge("manifold_upstream_connections", "Connections to an endpoint.", ({ connections }) => connections),
+    gauge("manifold_upstream_streams", "Calls open at an endpoint.", ({ streams }) => streams),
+    gauge("manifold_upstream_pending", "Calls that wait for room at an endpoint.", ({ pending }) => pending),
+    gauge("manifold_endpoint_usable", "Processes whose calls may go to an endpoint.", (one) =>
+      Number(one.enabled && one.healthy && !one.ejected && one.state !== "failing" && one.state !== "closed"),
+    ),
+  ];
+}

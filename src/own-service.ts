@@ -1,0 +1,114 @@
+/** Own service: a request for a service of this process, beside the proxy. Admitted as any other call, and recorded like it. */
+import { Code } from "@connectrpc/connect";
+import type { UniversalHandlerFn } from "@connectrpc/connect/protocol";
+import { Hold } from "./admit/hold.ts";
+import { type Admit, HttpRefusal, InboundCall, type Origin } from "./call.ts";
+import type { HttpStream, StreamListener } from "./http2/api.ts";
+import { type Field, valueOf } from "./http2/field.ts";
+import { type LocalOutcome, type LocalRequest, serveLocal } from "./local/serve-local.ts";
+import { answerHttp, discardRest } from "./refuse.ts";
+import { Relay, type RelayContext } from "./relay.ts";
+import { parseStatus, statusOfHttp, statusOk } from "./wire/status.ts";
+
+export interface OwnRequest {
+  readonly stream: HttpStream;
+  readonly fields: readonly Field[];
+  readonly origin: Origin;
+}
+
+export interface OwnContext {
+  readonly relay: RelayContext;
+  /** Asked first; undefined: nobody. */
+  readonly admit: Admit | undefined;
+  /** Answers with what a gate has thrown. */
+  refuse(call: InboundCall, relay: Relay, error: unknown): void;
+}
+
+/** Hands a request to the service's handler, once it is admitted. */
+export function serveOwn(handler: UniversalHandlerFn, request: OwnRequest, context: OwnContext): StreamListener {
+  if (context.admit === undefined) return hand(handler, request, context);
+  return guard(handler, request, { ...context, admit: context.admit });
+}
+
+/**
+ * Only what is a call can be admitted. What isn't one never comes to the handler, which might see one in it all the same.
+ */
+function guard(
+  handler: UniversalHandlerFn,
+  request: OwnRequest,
+  context: OwnContext & { readonly admit: Admit },
+): StreamListener {
+  const { stream, fields, origin } = request;
+  let call: InboundCall;
+  try {
+    call = new InboundCall(fields, origin);
+  } catch (error) {
+    if (!(error instanceof HttpRefusal)) throw error;
+    answerHttp(stream, error, valueOf(fields, ":method") === "HEAD");
+    return discardRest(stream);
+  }
+  const refuse = (error: unknown): StreamListener => {
+    const relay = new Relay(call, stream, context.relay);
+    stream.listener = relay;
+    context.refuse(call, relay, error);
+    return stream.listener;
+  };
+  const admitted = (more?: Partial<LocalRequest>) => {
+    call.dropRestricted();
+    return hand(handler, { stream, fields: call.fields, origin }, context, { identity: call.identity, ...more });
+  };
+  try {
+    if (call.fault !== undefined) throw call.fault;
+    const waiting = context.admit(call);
+    if (waiting === undefined) return admitted();
+    const hold = new Hold(stream);
+    waiting.then(
+      () => hold.over || hold.passTo(admitted({ bodyless: hold.bodyless })),
+      (error) => hold.over || hold.passTo(refuse(error)),
+    );
+    return hold;
+  } catch (error) {
+    return refuse(error);
+  }
+}
+
+function hand(
+  handler: UniversalHandlerFn,
+  { stream, fields, origin }: OwnRequest,
+  { relay }: OwnContext,
+  more: Partial<LocalRequest> = {},
+): StreamListener {
+  const httpVersion = origin.httpVersion ?? "2.0";
+  const onEnd = recorder({ fields, origin, identity: more.identity }, relay);
+  return serveLocal(handler, { stream, fields, origin, httpVersion, onEnd, ...more });
+}
+
+/** A call to a service of our own is a line of the log like any other; a status that stands inside a body isn't looked for. */
+function recorder(
+  { fields, origin, identity }: Omit<OwnRequest, "stream"> & Pick<LocalRequest, "identity">,
+  { onCall }: RelayContext,
+): ((outcome: LocalOutcome) => void) | undefined {
+  if (onCall === undefined) return undefined;
+  const startedAt = performance.now();
+  return ({ status, grpcStatus, requestBytes, responseBytes, error }) => {
+    const durationMs = performance.now() - startedAt;
+    const code = grpcStatus !== undefined ? parseStatus(grpcStatus) : statusOfOutcome(status);
+    try {
+      const call = new InboundCall(fields, origin);
+      call.identity = identity;
+      const detail = error === undefined ? {} : { detail: textOf(error) };
+      onCall({ call, status: code, endpoint: "local", requestBytes, responseBytes, durationMs, ...detail });
+    } catch {
+      // it was no RPC, and has been answered in HTTP
+    }
+  };
+}
+
+function statusOfOutcome(http: number | undefined): number {
+  if (http === undefined) return Code.Canceled;
+  return http === 200 ? statusOk : statusOfHttp(http);
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

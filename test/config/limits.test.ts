@@ -1,0 +1,51 @@
+import { describe, expect, it } from "vitest";
+import { http2Settings, type UpstreamLimits, upstreamLimits } from "../../src/config/limits.ts";
+import { breakerKeys } from "../../src/config/traffic.ts";
+import { checkSettings, defaultSettings } from "../../src/http2/settings.ts";
+
+/** Those of HTTP/2; an upstream's circuit breaker has its own. */
+const keys = Object.keys(upstreamLimits.shape).filter((key) => !(key in breakerKeys)) as (keyof UpstreamLimits)[];
+
+/** What stands at the edges of something: of counts, of sizes, of durations. */
+const edges = [
+  0,
+  1,
+  65_534,
+  65_535,
+  1e9,
+  2 ** 31 - 1,
+  2 ** 31,
+  "0B",
+  "1KiB",
+  "4GiB",
+  "0s",
+  "1ms",
+  "596h",
+  "597h",
+  "9000h",
+];
+
+describe("limits", () => {
+  it("have a key for every setting", () => {
+    expect(keys.toSorted()).toHaveLength(Object.keys(defaultSettings).length);
+    const given = Object.fromEntries(keys.map((key) => [key, 70_000]));
+    expect(Object.keys(http2Settings(given as UpstreamLimits)).toSorted()).toEqual(
+      Object.keys(defaultSettings).toSorted(),
+    );
+  });
+
+  it.each(keys)("%s takes nothing that a connection wouldn't", (key) => {
+    const taken = edges.filter((value) => upstreamLimits.safeParse({ [key]: value }).success);
+    expect(taken).not.toEqual([]);
+    for (const value of taken) checkSettings(http2Settings(upstreamLimits.parse({ [key]: value })));
+  });
+
+  it.each([
+    ["initial_window_size", 65_534, "out of range: from 65535 to 2147483647 bytes"],
+    ["preface_timeout", "0s", "must be more than 0"],
+    ["keepalive_timeout", "0s", "must be more than 0"],
+    ["keepalive_interval", "597h", "must be at most 596h"],
+  ])("%s isn't %j", (key, value, message) => {
+    expect(upstreamLimits.safeParse({ [key]: value }).error?.issues).toMatchObject([{ message }]);
+  });
+});

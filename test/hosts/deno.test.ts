@@ -1,0 +1,4 @@
+/** The proxy in hosts on Deno. */
+import { testHostsOn } from "./suite.ts";
+
+testHostsOn("deno");

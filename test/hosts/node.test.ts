@@ -1,0 +1,4 @@
+/** The proxy in hosts on Node. */
+import { testHostsOn } from "./suite.ts";
+
+testHostsOn("node");
