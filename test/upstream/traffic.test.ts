@@ -98,6 +98,19 @@ describe("an endpoint that is disabled", () => {
     expect(reached(upstream)).toEqual([0]);
   });
 
+  it("gets no call that is meant for it alone, other than one that is ejected", () => {
+    const upstream = upstreamOf(urls(3));
+    connectAll(upstream);
+    const [first, second] = upstream.endpoints;
+    fail(second!);
+    first!.enabled = false;
+    const waiters = [new FakeWaiter(), new FakeWaiter()];
+    upstream.acquireAt(first!, fakeCall(), waiters[0]!);
+    upstream.acquireAt(second!, fakeCall(), waiters[1]!);
+    expect(waiters.map(({ endpoint }) => endpoint)).toEqual([undefined, second]);
+    expect(ConnectError.from(waiters[0]!.error).code).toBe(Code.Unavailable);
+  });
+
   it("leaves nobody where all are", () => {
     const upstream = upstreamOf(urls(2));
     for (const endpoint of upstream.endpoints) endpoint.enabled = false;
@@ -262,7 +275,10 @@ describe("limits", () => {
     const running = [0, 1, 2].map(() => acquire(upstream).endpoint!);
     for (const endpoint of running) endpoint.begin();
     expectRefused(acquire(upstream), 'limit requests of upstream "users" is reached: 3');
-    expect(upstream.stats.rejected.requests).toBe(1);
+    const pinned = new FakeWaiter();
+    upstream.acquireAt(running[0]!, fakeCall(), pinned);
+    expectRefused(pinned, 'limit requests of upstream "users" is reached: 3');
+    expect(upstream.stats.rejected.requests).toBe(2);
     running[0]!.report("success");
     expect(acquire(upstream).endpoint).toBeDefined();
   });
