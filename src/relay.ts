@@ -165,7 +165,8 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     };
     const fields = this.#destination!.fieldsOf?.(options) ?? forwardFields(this.#call, options);
     this.#attempts++;
-    const attempt = bridge?.verbatim === true ? bridge.opaqueAttempt(this, endpoint) : new Attempt(this, endpoint);
+    const reached = this.#destination!.endpoint?.alone ?? endpoint;
+    const attempt = bridge?.verbatim === true ? bridge.opaqueAttempt(this, reached) : new Attempt(this, reached);
     this.#attempt = attempt;
     if (bridge === undefined) attempt.stream = connection.request(fields, body.empty, attempt);
     else attempt.stream = bridge.open(connection, { fields, body, attempt });

@@ -55,6 +55,8 @@ export class Breaker {
     rejected: { connections: 0, pending: 0, requests: 0, retries: 0 },
     panic: false,
   };
+  /** What of these is meant for one endpoint: it counts there alone, and not against the limits of the whole. */
+  readonly alone = { active: 0, pending: 0 };
   readonly #upstream: string;
 
   constructor(limits: BreakerLimits, upstream: string) {
@@ -64,12 +66,12 @@ export class Breaker {
 
   /** No call may begin. */
   get full(): boolean {
-    return this.stats.active >= this.limits.requests;
+    return this.stats.active - this.alone.active >= this.limits.requests;
   }
 
   /** A call may wait. */
   get mayWait(): boolean {
-    return this.stats.pending < this.limits.pending;
+    return this.stats.pending - this.alone.pending < this.limits.pending;
   }
 
   /** Another connection may be opened. @param first to an endpoint that has none: it may always */

@@ -157,7 +157,7 @@ class EndpointGroup implements Upstream, EndpointOwner {
   acquireAt(endpoint: Endpoint, call: Call, waiter: Waiter): CancelWait | undefined {
     this.#set.markUsed();
     if (this.#chores) this.#doChores();
-    if (this.breaker.full) return this.#rejectBusy(waiter);
+    if (endpoint.activeCalls >= this.breaker.limits.requests) return this.#rejectBusy(waiter);
     const connection = endpoint.enabled ? endpoint.connection() : undefined;
     if (connection === undefined) return this.#wait({ call, waiter, only: endpoint });
     waiter.onConnection(connection, endpoint);
@@ -259,7 +259,7 @@ class EndpointGroup implements Upstream, EndpointOwner {
     if (connection !== undefined) {
       pending.done = true;
       pending.waiter.onConnection(connection, endpoint);
-    } else if (!this.breaker.mayWait) {
+    } else if (pending.only === undefined && !this.breaker.mayWait) {
       turnAway(pending, this.breaker.reject("pending"));
     } else if (!endpoint.enqueue(pending)) {
       const cause = new LimitError("max_pending", `${endpoint.pendingCount} calls wait for ${endpoint.address}`);
