@@ -11,7 +11,7 @@ export default defineConfig({
   logLevel: "silent",
   external: [/^node:/, /^@bufbuild\/protobuf(\/|$)/],
   plugins: [{ name: "without-transpiler", load: withoutTranspiler }],
-  output: { file: "dist/plugin/main.js", banner: notice },
+  output: { dir: "dist/plugin", cleanDir: true, banner: notice },
 });
 
 /** This plugin prints TypeScript, JavaScript and declarations itself, so nothing of its code is ever transpiled. */

@@ -140,7 +140,9 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   /** The caller has gone, or lost patience. */
   onReset(_code: ErrorCode, cause: ResetCause): void {
     if (this.#over) return;
+    const told = this.#attempt?.told;
     this.#stopUpstream();
+    if (told !== undefined) return this.complete(told);
     this.#finish(Code.Canceled, cause === "peer" ? "canceled by the caller" : `caller's stream ended: ${cause}`);
   }
 

@@ -158,6 +158,7 @@ onRuntime("soak", () => {
           main: {
             endpoints: backends.filter((_, index) => round % 4 === 3 || index !== round % 4).map(({ url }) => url),
             max_pending: 1_000 + Math.floor(round / 10),
+            limits: { retries: 1_000 }, // all calls of an upstream that is cut off are tried again at once
           },
         },
         routes: [{ to: "main", retry: { attempts: 3, on: ["unavailable"], hold_reply: "64KiB" } }],
