@@ -47,6 +47,11 @@ export class Attempt implements StreamListener {
     endpoint.begin();
   }
 
+  /** The status that the caller has been told already, though the response isn't over. */
+  get told(): readonly Field[] | undefined {
+    return undefined;
+  }
+
   /** Gives up; the upstream is told. */
   cancel(): void {
     this.report("neutral");

@@ -1,5 +1,6 @@
 /** One call to many through the built command: kinds of call, layouts, selection and gather policies. */
 import { type AddressInfo, createServer, type Socket } from "node:net";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, beforeEach, expect } from "vitest";
 import { read, siderolabs } from "../layout/messages.ts";
@@ -16,7 +17,7 @@ import type { H2Peer } from "../support/h2-peer.ts";
 import { type Manifold, startManifold } from "../support/manifold.ts";
 import type { PeerStream } from "../support/peer-stream.ts";
 import { sleep, until } from "../support/until.ts";
-import { reply } from "../support/upstream.ts";
+import { okHeaders, reply } from "../support/upstream.ts";
 import {
   answerAsTold,
   deadUrl,
@@ -36,6 +37,7 @@ const mergedReply = siderolabs("Reply");
 onRuntime("fan-out", () => {
   let nodes: Nodes;
   let manifold: Manifold;
+  let config: object;
   let peer: H2Peer;
   let mute: Awaited<ReturnType<typeof startMute>>;
 
@@ -47,7 +49,7 @@ onRuntime("fan-out", () => {
       match: { service: `test.${name}` },
       fan_out: { to: "three", kind: kinds, ...fanOut },
     });
-    const config = {
+    config = {
       listeners: [{ address: "127.0.0.1:0" }],
       upstreams: {
         three: { endpoints: three },
@@ -212,6 +214,32 @@ onRuntime("fan-out", () => {
     }
   });
 
+  check("compressed messages: requests pass as they are, replies are inflated where they can be", async () => {
+    const plain = replyOf("inflated");
+    const answers: [encoding: string, body: Buffer][] = [
+      ["gzip", gzipSync(plain)],
+      ["br", brotliCompressSync(plain)],
+      ["unheard-of", plain],
+    ];
+    nodes.on("*", (stream, node) => {
+      const [encoding, body] = answers[node]!;
+      reply({ headers: [...okHeaders, ["grpc-encoding", encoding]], body: envelope(body, 1) })(stream);
+    });
+    const body = envelope(gzipSync("hello"), 1);
+    const headers = [
+      ["grpc-encoding", "gzip"],
+      ["grpc-accept-encoding", "gzip, br"],
+    ] as const;
+    const entries = entriesOf(await ask("Wrap/Unary", undefined, { body, headers }));
+    expect(entries.slice(0, 2)).toEqual(["node-0=inflated", "node-1=inflated"]);
+    expect(entries[2]).toMatch(/^node-2!12 unknown compression "unheard-of"/);
+    for (const { calls } of nodes.upstreams.slice(0, 3)) {
+      expect(Buffer.concat(calls[0]!.chunks)).toEqual(body);
+      expect(calls[0]!.field("grpc-encoding")).toBe("gzip");
+      expect(calls[0]!.field("grpc-accept-encoding")).toBeUndefined();
+    }
+  });
+
   check("50 at once: each gets its own", async () => {
     const results = await Promise.all(
       Array.from({ length: 50 }, (_, at) =>
@@ -326,6 +354,16 @@ onRuntime("fan-out", () => {
     await stream.finished;
     expect(entries().at(-1)).toBe("node-0=late");
     expect(stream.field("grpc-status", "trailers")).toBe("0");
+  });
+
+  check("an orderly end waits for fan-outs that are under way", async () => {
+    const ending = await startManifold({ runtime, config });
+    const other = await connectPeer(ending.port);
+    const result = call(other, "/test.Wrap/Unary", { headers: [["x-do", "0:after 400"]] });
+    await until("all legs", () => nodes.upstreams.slice(0, 3).every(({ calls }) => calls.length === 1));
+    const exit = ending.stop();
+    expect(entriesOf(await result)).toEqual(ofAll((node) => `hello of ${node}`));
+    expect(await exit).toBe(0);
   });
 
   check("a caller that cancels ends all legs; one that goes away, too", async () => {
