@@ -4,7 +4,7 @@
  */
 import { defineConfig, type TestProjectConfiguration } from "vitest/config";
 
-const outer = ["hosts", "runtimes", "h2spec", "conformance", "clients", "browser"];
+const outer = ["hosts", "runtimes", "h2spec", "conformance", "clients", "browser", "soak"];
 
 function project(name: string, include: string[], more: object = {}): TestProjectConfiguration {
   return { extends: true, test: { name, include, ...more } };
@@ -32,6 +32,13 @@ export default defineConfig({
       onRuntime("node", 1),
       onRuntime("bun", 2),
       onRuntime("deno", 3),
+      ...["node", "bun", "deno"].map((runtime, index) =>
+        project(`soak:${runtime}`, ["test/soak/**/*.test.ts"], {
+          env: { MANIFOLD_RUNTIME: runtime },
+          sequence: { groupOrder: 20 + index },
+          testTimeout: 900_000,
+        }),
+      ),
       project("h2spec", ["test/h2spec/**/*.test.ts"], { sequence: { groupOrder: 4 } }),
       project("conformance", ["test/conformance/**/*.test.ts"], {
         sequence: { groupOrder: 5 },

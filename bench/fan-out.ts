@@ -53,10 +53,10 @@ function unaryTo(backends: number, calls: number): Scenario {
 
 /** What memory it takes to have connections to all backends, and to make calls to all of them. */
 function memoryOf(backends: number): Scenario {
-  const rps = legsPerSecond / backends;
+  const rps = legsPerSecond / 2 / backends;
   return {
     name: `fan-out-memory-${backends}`,
-    title: `fan-out over ${backends}, ${rps} unary calls/s for 10 s`,
+    title: `fan-out over ${backends}, ${rps} unary calls/s for 5 s`,
     wire: "grpc",
     backends,
     fresh: true,
@@ -73,7 +73,7 @@ function memoryOf(backends: number): Scenario {
         busy = Math.max(busy, treeRssMiB(target.pid));
       }, 200);
       try {
-        await latency(target, places, { rps, seconds: 10, replies: 0 });
+        await latency(target, places, { rps, seconds: 5, replies: 0 });
       } finally {
         clearInterval(watch);
       }

@@ -75,5 +75,5 @@ export function checkBudgets(
 
 function format(value: number): string {
   if (value >= 1000) return Math.round(value).toLocaleString("en-US");
-  return value >= 100 ? value.toFixed(0) : value.toPrecision(2);
+  return value >= 99.5 ? value.toFixed(0) : value.toPrecision(2);
 }

@@ -37,13 +37,19 @@ export class Attempt implements StreamListener {
   /** A part of the response has gone to the caller. */
   answered = false;
   protected readonly owner: AttemptOwner;
-  readonly #startedAt = turn.now;
+  /** In whole milliseconds, whose difference is right also where they wrap around: a small integer, which costs no allocation. */
+  readonly #startedAt = turn.now | 0;
   #over = false;
 
   constructor(owner: AttemptOwner, endpoint: Reached) {
     this.owner = owner;
     this.endpoint = endpoint;
     endpoint.begin();
+  }
+
+  /** The status that the caller has been told already, though the response isn't over. */
+  get told(): readonly Field[] | undefined {
+    return undefined;
   }
 
   /** Gives up; the upstream is told. */
@@ -54,8 +60,8 @@ export class Attempt implements StreamListener {
 
   /** The call's time is over. An endpoint that has begun to answer, as a long stream's has, did nothing wrong. */
   expire(): void {
-    const silent = !this.answered && performance.now() - this.#startedAt >= fairTimeMs;
-    this.report(silent ? "failure" : "neutral");
+    const had = ((performance.now() | 0) - this.#startedAt) | 0;
+    this.report(!this.answered && had >= fairTimeMs ? "failure" : "neutral");
   }
 
   /** The endpoint is told how it went, once. */
@@ -113,6 +119,8 @@ export class Attempt implements StreamListener {
         return this.owner.fail(Code.Unavailable, "upstream connection lost", detail);
       case "idle":
         return this.owner.fail(Code.Unavailable, `upstream stream was idle for too long${this.#awaited()}`, detail);
+      case "too_large":
+        return this.owner.fail(Code.ResourceExhausted, "message is larger than the upstream's limit", detail);
       case "malformed":
         return this.owner.fail(Code.Internal, "upstream sent a malformed response", detail);
       case "peer":
@@ -138,7 +146,7 @@ export class Attempt implements StreamListener {
 
   /** `unprocessed` is how servers drain and keep to their limits; CANCEL and ENHANCE_YOUR_CALM speak of the caller. */
   #outcomeOfReset(code: ErrorCode, cause: ResetCause): Outcome {
-    if (cause === "unprocessed") return "neutral";
+    if (cause === "unprocessed" || cause === "too_large") return "neutral";
     if (cause === "idle") return this.answered ? "neutral" : "failure";
     if (cause === "peer") return statusOfReset(code) === Code.Internal ? "failure" : "neutral";
     return "failure";

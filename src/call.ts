@@ -36,18 +36,6 @@ export interface Identity {
   readonly claims?: Readonly<Record<string, unknown>>;
 }
 
-/** Why a limit of ours turned a call away: the cause of its error, for the log and for metrics. */
-export class LimitReached extends Error {
-  override readonly name = "LimitReached";
-  /** One of few: it is a label of metrics. */
-  readonly limit: string;
-
-  constructor(limit: string, message: string) {
-    super(message);
-    this.limit = limit;
-  }
-}
-
 /** The protocols a call can come in, and an upstream can speak. */
 export type Protocol = "grpc" | "grpc_web" | "connect";
 

@@ -17,6 +17,10 @@ export class OpaqueAttempt extends Attempt {
   /** Where somebody wants to know the status, and it is in the body. */
   #inBody: BodyStatus | undefined;
 
+  override get told(): readonly Field[] | undefined {
+    return this.#inBody?.told;
+  }
+
   /** The response has come to the end of a message. */
   get atBoundary(): boolean {
     return this.#boundary?.reached === true;

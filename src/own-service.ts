@@ -81,18 +81,18 @@ function guard(
 function hand(
   handler: UniversalHandlerFn,
   { stream, fields, origin }: OwnRequest,
-  { relay }: OwnContext,
+  context: OwnContext,
   more: Partial<LocalRequest> = {},
 ): StreamListener {
   const httpVersion = origin.httpVersion ?? "2.0";
-  const onEnd = recorder({ fields, origin, identity: more.identity }, relay);
+  const onEnd = recorder({ fields, origin, identity: more.identity }, context);
   return serveLocal(handler, { stream, fields, origin, httpVersion, onEnd, ...more });
 }
 
-/** A call to a service of our own is a line of the log like any other. */
+/** A call to a service of our own is a line of the log like any other, and so is what was none, which the handler has refused. */
 function recorder(
   { fields, origin, identity }: Omit<OwnRequest, "stream"> & Pick<LocalRequest, "identity">,
-  { onCall }: RelayContext,
+  { relay: { onCall }, noteHttpRefusal }: OwnContext,
 ): ((outcome: LocalOutcome) => void) | undefined {
   if (onCall === undefined) return undefined;
   const startedAt = performance.now();
@@ -104,8 +104,9 @@ function recorder(
       call.identity = identity;
       const detail = error === undefined ? {} : { detail: textOf(error) };
       onCall({ call, status: code, endpoint: "local", requestBytes, responseBytes, durationMs, ...detail });
-    } catch {
-      // it was no RPC, and has been answered in HTTP
+    } catch (error) {
+      if (error instanceof HttpRefusal)
+        noteHttpRefusal(new HttpRefusal(status ?? error.status, error.message), origin, fields);
     }
   };
 }

@@ -2,7 +2,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
 import { Bridge, type BridgeContext, passesVerbatim } from "./bridge.ts";
-import { type InboundCall, LimitReached } from "./call.ts";
+import type { InboundCall } from "./call.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
 import { checkRewrite, type ForwardOptions, forwardFields } from "./forward.ts";
 import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
@@ -15,6 +15,7 @@ import type { Rewrite } from "./route/director.ts";
 import type { Endpoint } from "./upstream/endpoint.ts";
 import type { CallTarget } from "./upstream/upstream.ts";
 import type { CallWaiter, CancelWait, Reached, StreamOpener } from "./upstream/waiter.ts";
+import { LimitError } from "./wire/limit-error.ts";
 import { decodeMessage } from "./wire/message.ts";
 import { parseStatus } from "./wire/status.ts";
 
@@ -139,7 +140,9 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   /** The caller has gone, or lost patience. */
   onReset(_code: ErrorCode, cause: ResetCause): void {
     if (this.#over) return;
+    const told = this.#attempt?.told;
     this.#stopUpstream();
+    if (told !== undefined) return this.complete(told);
     this.#finish(Code.Canceled, cause === "peer" ? "canceled by the caller" : `caller's stream ended: ${cause}`);
   }
 
@@ -162,7 +165,8 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     };
     const fields = this.#destination!.fieldsOf?.(options) ?? forwardFields(this.#call, options);
     this.#attempts++;
-    const attempt = bridge?.verbatim === true ? bridge.opaqueAttempt(this, endpoint) : new Attempt(this, endpoint);
+    const reached = this.#destination!.endpoint?.alone ?? endpoint;
+    const attempt = bridge?.verbatim === true ? bridge.opaqueAttempt(this, reached) : new Attempt(this, reached);
     this.#attempt = attempt;
     if (bridge === undefined) attempt.stream = connection.request(fields, body.empty, attempt);
     else attempt.stream = bridge.open(connection, { fields, body, attempt });
@@ -276,6 +280,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.deadline = Number.POSITIVE_INFINITY;
   }
 
+  /** @param cause for the log: an Error, or a text */
   #finish(status: number, message: string | undefined, cause?: unknown): void {
     this.#over = true;
     this.#body.forget();
@@ -291,7 +296,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
       ...(message === undefined ? {} : { message }),
       ...this.#meant(),
       ...this.#reached(),
-      ...reasonOf(cause),
+      ...whyOf(cause),
       requestBytes: this.#body.bytes,
       responseBytes: this.responseBytes,
       durationMs: performance.now() - this.#call.startedAt,
@@ -299,9 +304,9 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   }
 }
 
-/** For the log and for metrics: the caller never gets it. */
-function reasonOf(cause: unknown): Pick<CallRecord, "detail" | "limit"> {
+/** For the log: the caller never gets it. */
+function whyOf(cause: unknown): Pick<CallRecord, "detail" | "limit"> {
   if (cause === undefined) return {};
-  if (!(cause instanceof Error)) return { detail: String(cause) };
-  return { detail: cause.message, ...(cause instanceof LimitReached ? { limit: cause.limit } : {}) };
+  if (cause instanceof LimitError) return { detail: cause.message, limit: cause.limit };
+  return { detail: cause instanceof Error ? cause.message : String(cause) };
 }

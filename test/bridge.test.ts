@@ -106,6 +106,22 @@ describe("a call in a protocol that the upstream speaks", () => {
     expect(proxy.records).toMatchObject([{ status: code }]);
   });
 
+  it.each([
+    ["of the end that it has read", Buffer.concat([reply, webStatus(5)]), 5],
+    ["canceled, before that", reply, 1],
+  ])("of a caller that leaves early is recorded as %s", (_what, body, code) => {
+    const proxy = new MemoryProxy({ protocols: ["grpc_web"] });
+    const caller = proxy.call(request("application/grpc-web"), true);
+    proxy.upstream.head([
+      [":status", "200"],
+      ["content-type", "application/grpc-web"],
+    ]);
+    proxy.upstream.data(body);
+    caller.cut(ErrorCode.cancel, "peer");
+    expect(proxy.upstream.resetWith).toBe(ErrorCode.cancel);
+    expect(proxy.records).toMatchObject([{ status: code }]);
+  });
+
   it("is recorded with the status of HTTP's trailers, if they have one", () => {
     const proxy = new MemoryProxy({ protocols: ["grpc_web"] });
     proxy.call(request("application/grpc-web"), true);

@@ -1,7 +1,8 @@
 /** Rate limit: so many calls per caller and second, with some at one go. */
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type Admit, type Call, LimitReached } from "../call.ts";
+import type { Admit, Call } from "../call.ts";
 import { turn } from "../http2/turn.ts";
+import { LimitError } from "../wire/limit-error.ts";
 
 export interface RateLimitOptions {
   /** Calls per second, fractions allowed. */
@@ -41,7 +42,7 @@ export function rateLimit(options: RateLimitOptions): Admit {
     const waitMs = buckets.take(key, turn.now);
     if (waitMs === 0) return undefined;
     const why = `${name} by ${describe(by)}: ${key === "" ? "no" : JSON.stringify(key)} must wait ${Math.ceil(waitMs)} ms, refused ${buckets.refused} so far`;
-    const cause = new LimitReached("rate_limit", why);
+    const cause = new LimitError("rate_limit", why);
     throw new ConnectError("rate limit exceeded", Code.ResourceExhausted, whenAgain(call, waitMs), undefined, cause);
   };
 }

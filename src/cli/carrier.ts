@@ -1,8 +1,14 @@
 /** Carrier: what carries the calls that a configuration speaks of; here this process itself. */
 import { type Built, build, type Observers, type Parts } from "../config/build.ts";
 import { CallMetrics } from "../observe/call-metrics.ts";
-import type { Family } from "../observe/exposition.ts";
-import { stateOf, switchEndpoints, type UpstreamState, upstreamFamilies } from "../observe/upstream-state.ts";
+import { addUp, type Family } from "../observe/exposition.ts";
+import {
+  attemptFamilies,
+  stateOf,
+  switchEndpoints,
+  type UpstreamState,
+  upstreamFamilies,
+} from "../observe/upstream-state.ts";
 import type { BoundAddress } from "../serve/listener.ts";
 import { type Server, serve } from "../serve/serve.ts";
 import type { Configuration } from "./configuration.ts";
@@ -57,6 +63,8 @@ export class LocalCarrier implements Carrier {
   readonly #metrics: CallMetrics | undefined;
   /** Endpoints that calls may not go to, by upstream and name: what is made anew when the configuration changes is told again. */
   readonly #disabled = new Map<string, readonly [upstream: string, endpoint: string]>();
+  /** What upstreams that have gone had counted: a counter never goes back. */
+  #past: readonly Family[] = [];
   #drainDelayMs: number;
   /** Ends the time in which calls are still taken. */
   #hurry = () => {};
@@ -74,6 +82,7 @@ export class LocalCarrier implements Carrier {
 
   async apply(parts: Parts): Promise<void> {
     const prepared = this.built.prepare(parts);
+    const before = [...this.built.upstreams.values()];
     try {
       await this.server.update(prepared);
     } catch (error) {
@@ -81,6 +90,9 @@ export class LocalCarrier implements Carrier {
       throw error;
     }
     prepared.apply();
+    const kept = new Set(this.built.upstreams.values());
+    const gone = before.filter((upstream) => !kept.has(upstream));
+    this.#past = addUp([this.#past, attemptFamilies(gone.map(stateOf))]);
     this.#drainDelayMs = prepared.drainDelayMs;
     for (const [upstream, endpoint] of this.#disabled.values()) this.#switch(upstream, endpoint, false);
   }
@@ -111,6 +123,7 @@ export class LocalCarrier implements Carrier {
     return [
       ...(this.#metrics?.families() ?? []),
       ...listenerFamilies(listeners),
+      ...addUp([this.#past, attemptFamilies(states)]),
       ...upstreamFamilies(states),
       ...processFamilies(),
     ];

@@ -28,7 +28,7 @@ import { localRoutes, servicesOf } from "./local.ts";
 import { RetiredUpstreams } from "./retired.ts";
 import { routeNames } from "./route-name.ts";
 import type { Config, Listener, RetryConfig, RouteConfig, UpstreamConfig } from "./schema.ts";
-import { breakerLimits, endpointTraffic, trafficOptions } from "./traffic.ts";
+import { breakerLimits, endpointTraffic, messageLimits, trafficOptions } from "./traffic.ts";
 
 /** A configuration, and what is in the files that it names, by their paths in it. */
 export interface Parts {
@@ -201,6 +201,7 @@ function upstreamOptions(
     endpoints: endpointsOf(config, { folder, upstream: name, optionsOf: endpointOptions }),
     http2: http2Settings(config.limits),
     limits: breakerLimits(config.limits),
+    ...messageLimits(config.limits),
     ...trafficOptions(config),
     ...given({
       dns: config.dns,

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { type Http1Settings, defaultSettings as http1Defaults } from "../http1/settings.ts";
 import { type Http2Settings, defaultSettings as http2Defaults } from "../http2/settings.ts";
 import { duration, formatDuration, formatSize, positiveDuration, size } from "./scalar.ts";
-import { breakerKeys } from "./traffic.ts";
+import { breakerKeys, messageKeys } from "./traffic.ts";
 
 const maxWindow = 2 ** 31 - 1;
 
@@ -163,7 +163,7 @@ const http1Limits = z
 
 /** Of an upstream. What HTTP/1.1 has no use for is without effect over `http: "1.1"`. */
 export const upstreamLimits = z
-  .strictObject({ ...http2Keys, ...breakerKeys })
+  .strictObject({ ...http2Keys, ...breakerKeys, ...messageKeys })
   .describe("Settings and budgets of each connection, and what the whole upstream may have in use.");
 
 export const listenerLimits = z

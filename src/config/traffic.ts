@@ -142,6 +142,16 @@ export const breakerKeys = {
   retries: limit.describe("Retries of the whole upstream in flight, or a fifth of its calls. Default 3."),
 };
 
+const messageSize = scalar.size.refine((bytes) => bytes > 0, { error: "must be more than 0" }).optional();
+
+/** Of the same: of every message. */
+export const messageKeys = {
+  max_request_message: messageSize.describe(
+    "Bytes of one message of a request, as it is on the wire; a larger one is resource_exhausted. Default: any.",
+  ),
+  max_response_message: messageSize.describe("The same of a response."),
+};
+
 type Traffic = z.output<z.ZodObject<typeof trafficKeys>>;
 
 /** What the keys of an upstream make of its options. */
@@ -199,6 +209,11 @@ export function breakerLimits(
 ): Partial<BreakerLimits> {
   const { connections, pending, requests, retries } = limits;
   return given({ connections, pending, requests, retries });
+}
+
+/** What `limits` says of messages. */
+export function messageLimits(limits: z.output<z.ZodObject<typeof messageKeys>> | undefined = {}) {
+  return given({ maxRequestMessage: limits.max_request_message, maxResponseMessage: limits.max_response_message });
 }
 
 /** What an endpoint says of its part in it. */

@@ -12,6 +12,7 @@ import type { Endpoint } from "../upstream/endpoint.ts";
 import type { RpcStatus } from "../wire/rpc-status.ts";
 import { Leg, type LegOwner } from "./leg.ts";
 import type { Reply } from "./reply.ts";
+import { Room } from "./room.ts";
 import { Tally } from "./tally.ts";
 
 /** What a fan-out is made of. */
@@ -45,6 +46,7 @@ export class FanOut implements HttpStream, LegOwner {
   closed = false;
   readonly legs: Leg[] = [];
   readonly tally: Tally;
+  readonly room: Room;
   readonly #parts: FanOutParts;
   readonly #reply: Reply;
   /** The request so far, as long as there are legs that haven't begun. */
@@ -55,8 +57,6 @@ export class FanOut implements HttpStream, LegOwner {
   #taken = 0;
   /** None had taken less, when they were last looked at. */
   #slowest: Leg | undefined;
-  /** Bytes of replies that are held, or on their way to be. */
-  #held = 0;
   #beginning = false;
 
   constructor(parts: FanOutParts) {
@@ -65,6 +65,7 @@ export class FanOut implements HttpStream, LegOwner {
     this.localEnded = parts.end;
     this.tally = new Tally(parts.endpoints.length, parts.policy.wait);
     this.#reply = parts.replyOf(this);
+    this.room = new Room(parts.policy, this.#reply.flows);
   }
 
   /** Sends the call on its ways. */
@@ -108,6 +109,7 @@ export class FanOut implements HttpStream, LegOwner {
 
   consume(bytes: number): void {
     this.#reply.sent(bytes);
+    this.room.resume();
   }
 
   /** The call is over for the caller: for all legs, too. */
@@ -118,15 +120,6 @@ export class FanOut implements HttpStream, LegOwner {
   dropQueue(): void {}
 
   // --- the legs' side
-
-  get room(): number {
-    const { maxMessageBytes, maxTotalBytes } = this.#parts.policy;
-    return Math.min(maxMessageBytes, maxTotalBytes - this.#held);
-  }
-
-  hold(bytes: number): void {
-    this.#held += bytes;
-  }
 
   /** The caller gets credit for what the slowest leg has taken, or with `drop_leg` for a bounded lead over it. */
   onConsumed(): void {
@@ -167,6 +160,7 @@ export class FanOut implements HttpStream, LegOwner {
     if (this.closed) return;
     if (this.tally.complete) this.#finish();
     else if (!this.#beginning) this.#beginMore();
+    this.room.resume();
     this.onConsumed();
   }
 

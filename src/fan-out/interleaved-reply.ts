@@ -14,6 +14,7 @@ interface Sent {
 }
 
 export class InterleavedReply extends Reply {
+  readonly flows = true;
   /** Oldest first. */
   readonly #sent: Sent[] = [];
   readonly #batch = new Batch(this.fanOut);
@@ -33,7 +34,7 @@ export class InterleavedReply extends Reply {
     }
     if (!whole) return this.#send(leg, message);
     this.#replies.set(leg, message.buffer === payload.buffer ? new Uint8Array(message) : message);
-    this.fanOut.hold(message.length);
+    this.fanOut.room.hold(message.length);
   }
 
   succeed(leg: Leg): void {
@@ -59,6 +60,7 @@ export class InterleavedReply extends Reply {
       const part = Math.min(left, first.left);
       first.left -= part;
       left -= part;
+      this.fanOut.room.queued -= part;
       if (first.left > 0) return;
       this.#sent.shift();
       first.leg.onLeft();
@@ -76,6 +78,7 @@ export class InterleavedReply extends Reply {
   #send(leg: Leg, message: Uint8Array): void {
     this.head();
     const left = prefixLength + message.length;
+    this.fanOut.room.queued += left;
     const last = this.#sent[this.#sent.length - 1];
     if (last?.leg === leg) {
       last.left += left;
@@ -90,7 +93,7 @@ export class InterleavedReply extends Reply {
     const reply = this.#replies.get(leg);
     if (reply === undefined) return undefined;
     this.#replies.delete(leg);
-    this.fanOut.hold(-reply.length);
+    this.fanOut.room.hold(-reply.length);
     return reply;
   }
 }

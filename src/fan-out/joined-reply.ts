@@ -12,6 +12,7 @@ const notNeeded: RpcStatus = {
 export const noReply: RpcStatus = { code: Code.Unimplemented, message: "no reply to a unary call", details: [] };
 
 export class JoinedReply extends Reply {
+  readonly flows = false;
   /** By the legs' places: what goes into the message, or would if the leg ended now. */
   readonly #entries: (Uint8Array | undefined)[] = [];
   /** Places of the legs that have ended, as they ended. */
@@ -24,7 +25,7 @@ export class JoinedReply extends Reply {
     const entry = this.annotated(leg, payload);
     if (entry === undefined) return;
     this.#entries[leg.index] = entry;
-    this.fanOut.hold(entry.length);
+    this.fanOut.room.hold(entry.length);
   }
 
   succeed(leg: Leg): void {

@@ -2,20 +2,21 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { decompress } from "../compress/compress.ts";
 import type { HttpStream, StreamListener } from "../http2/api.ts";
+import { type BodyRange, keepRange } from "../http2/body.ts";
 import { ErrorCode } from "../http2/errors.ts";
 import { type Field, FieldKind, valueOf } from "../http2/field.ts";
 import { turn } from "../http2/turn.ts";
+import type { LegInfo } from "../layout/layout.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import { isCompressed } from "../wire/encoding.ts";
 import { EnvelopeFlag, EnvelopeReader, type EnvelopeSink, Handling } from "../wire/envelope.ts";
 import { type RpcStatus, statusOfFields } from "../wire/rpc-status.ts";
+import type { Room } from "./room.ts";
 
 /** The fan-out that a leg is a part of. */
 export interface LegOwner {
-  /** The most bytes that a message may have now; less than the policy's limit where others have used up the total. */
-  readonly room: number;
-  /** So many more bytes of a reply are held, or fewer. */
-  hold(bytes: number): void;
+  /** For the replies of all legs. */
+  readonly room: Room;
   /** The leg has taken more of the request. */
   onConsumed(): void;
   /** A reply message, not compressed. Where it is held back, `onHeld` tells the leg, and `onLeft` when it isn't any more. */
@@ -45,6 +46,8 @@ export class Leg implements HttpStream, EnvelopeSink {
   /** Headers and trailers of its reply; empty until they have come. */
   head: readonly Field[] = [];
   trailers: readonly Field[] = [];
+  /** What the layout is told of it, kept for the messages of one turn: there are many in each. */
+  info: LegInfo | undefined;
   readonly #owner: LegOwner;
   readonly #reader = new EnvelopeReader(this);
   /** Bytes of the reply that came while one of its messages is held back. */
@@ -53,6 +56,10 @@ export class Leg implements HttpStream, EnvelopeSink {
   #holding = 0;
   /** Bytes of the message that is coming. */
   #coming = 0;
+  /** The rest of the reply isn't read for now: what has come of it, and the trailers behind it. */
+  #waits = false;
+  #unread: BodyRange[] = [];
+  #ending: readonly Field[] | undefined;
 
   constructor(owner: LegOwner, endpoint: Endpoint, index: number) {
     this.#owner = owner;
@@ -83,6 +90,7 @@ export class Leg implements HttpStream, EnvelopeSink {
   cancel(): void {
     if (this.closed) return;
     this.closed = true;
+    this.#unread = [];
     this.#reader.stop();
     this.#release();
     this.listener.onReset(ErrorCode.cancel, "peer");
@@ -102,7 +110,28 @@ export class Leg implements HttpStream, EnvelopeSink {
 
   /** They have left. */
   onLeft(): void {
-    if (--this.#holding > 0) return;
+    this.#holding--;
+    this.#giveCredit();
+  }
+
+  /** There may be room again for what waits. */
+  resume(): void {
+    if (this.closed) return;
+    const unread = this.#unread;
+    this.#waits = false;
+    this.#unread = [];
+    if (unread.length === 0) this.#read(nothing, 0, 0);
+    for (const { bytes, start, stop } of unread) {
+      if (this.closed) return;
+      if (this.#waits) keepRange(this.#unread, bytes, start, stop);
+      else this.#read(bytes, start, stop);
+    }
+    if (!this.#waits && this.#ending !== undefined) this.#finish(this.#ending);
+    this.#giveCredit();
+  }
+
+  #giveCredit(): void {
+    if (this.#holding > 0 || this.#waits || this.#heldBack === 0) return;
     const bytes = this.#heldBack;
     this.#heldBack = 0;
     if (!this.closed) this.listener.onSent(bytes);
@@ -120,33 +149,47 @@ export class Leg implements HttpStream, EnvelopeSink {
     const isHead = fields[0]?.kind === FieldKind.status;
     if (isHead && fields[0]!.value.startsWith("1")) return;
     if (isHead && !end) this.head = fields;
+    else if (this.#waits) this.#ending = fields;
     else this.#finish(isHead ? fields.slice(1) : fields);
   }
 
   sendData(bytes: Uint8Array, start: number, stop: number): boolean {
     if (this.closed) return true;
-    this.#reader.push(bytes, start, stop);
-    if (this.#holding === 0) return true;
+    if (!this.#waits && this.#reader.atBoundary && !this.#owner.room.admitsMore(this)) this.#waits = true;
+    if (this.#waits) keepRange(this.#unread, bytes, start, stop);
+    else this.#read(bytes, start, stop);
+    if (this.#holding === 0 && !this.#waits) return true;
     this.#heldBack += stop - start;
     return false;
   }
 
   end(): void {
-    if (!this.closed) this.#over(lost);
+    if (!this.closed && this.#ending === undefined) this.#over(lost);
   }
 
   reset(): void {
     this.end();
   }
 
-  dropQueue(): void {}
+  dropQueue(): void {
+    this.#waits = false;
+    this.#unread = [];
+  }
+
+  #read(bytes: Uint8Array, start: number, stop: number): void {
+    const at = this.#reader.push(bytes, start, stop);
+    if (!this.#reader.waits) return;
+    this.#waits = true;
+    if (at < stop) keepRange(this.#unread, bytes, at, stop);
+  }
 
   // --- what the reply's bytes are
 
   handlingOf(flags: number, length: number): Handling {
-    if (flags > EnvelopeFlag.compressed || length > this.#owner.room) return Handling.refuse;
+    if (flags > EnvelopeFlag.compressed || length > this.#owner.room.forMessage) return Handling.refuse;
+    if (!this.#owner.room.admits(this, length)) return Handling.wait;
     this.#coming = length;
-    this.#owner.hold(length);
+    this.#owner.room.hold(length);
     return Handling.gather;
   }
 
@@ -167,18 +210,18 @@ export class Leg implements HttpStream, EnvelopeSink {
     if (flags > EnvelopeFlag.compressed) {
       return this.drop(new ConnectError(`reply with unknown flags ${flags}`, Code.Internal));
     }
-    const message = `reply of ${length} bytes, at most ${Math.max(this.#owner.room, 0)} may come`;
+    const message = `reply of ${length} bytes, at most ${Math.max(this.#owner.room.forMessage, 0)} may come`;
     this.drop(new ConnectError(message, Code.ResourceExhausted));
   }
 
   #inflate(payload: Uint8Array): Uint8Array {
     const encoding = valueOf(this.head, "grpc-encoding");
     if (!isCompressed(encoding)) throw new ConnectError("compressed reply that names no encoding", Code.Internal);
-    return decompress(encoding!, payload, this.#owner.room);
+    return decompress(encoding!, payload, this.#owner.room.forMessage);
   }
 
   #release(): void {
-    this.#owner.hold(-this.#coming);
+    this.#owner.room.hold(-this.#coming);
     this.#coming = 0;
   }
 
@@ -194,6 +237,8 @@ export class Leg implements HttpStream, EnvelopeSink {
     this.#owner.onEnd(this, status);
   }
 }
+
+const nothing = new Uint8Array(0);
 
 /** An error counts as it is; a success in the midst of a message is none. */
 function cut(trailers: readonly Field[]): RpcStatus {

@@ -31,6 +31,9 @@ export abstract class Reply {
     this.options = options;
   }
 
+  /** Messages leave as they come, so that there is room for more with time. */
+  abstract readonly flows: boolean;
+
   /** A message of a leg. Where it is held back, `leg.onHeld` and `leg.onLeft` are called. */
   abstract take(leg: Leg, payload: Uint8Array): void;
   /** A leg has ended well. It may turn out that it hasn't: then `fanOut.fall` is called. */
@@ -55,7 +58,11 @@ export abstract class Reply {
   }
 
   protected infoOf(leg: Leg): LegInfo {
-    return { backend: leg.endpoint.name, elapsedMs: leg.elapsedMs, nested: this.isNested(leg) };
+    const { elapsedMs } = leg;
+    if (leg.info?.elapsedMs !== elapsedMs) {
+      leg.info = { backend: leg.endpoint.name, elapsedMs, nested: this.isNested(leg) };
+    }
+    return leg.info;
   }
 
   /** What the leg answers is joined already. */

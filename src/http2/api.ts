@@ -60,9 +60,10 @@ export interface ConnectionListener {
 /**
  * Why a stream ended before its time. `unprocessed`: the peer says that it did no work for it (REFUSED_STREAM, or above
  * GOAWAY's last id), so it is safe to try again. `malformed`: the peer broke a rule
- * on this stream and was reset. `idle`: nothing moved for too long, and we have reset it. `connection`: it is lost.
+ * on this stream and was reset. `idle`: nothing moved for too long, and we have reset it. `too_large`: the same for a message
+ * above a limit of ours. `connection`: it is lost.
  */
-export type ResetCause = "peer" | "malformed" | "unprocessed" | "connection" | "idle";
+export type ResetCause = "peer" | "malformed" | "unprocessed" | "connection" | "idle" | "too_large";
 
 /** What the user of a stream is told. After `onReset`, or once both sides have ended, nothing more. */
 export interface StreamListener {

@@ -211,7 +211,9 @@ class LocalExchange implements StreamListener {
       if (this.#status === undefined) this.#stream.sendHeaders([new Field(":status", "500")], true);
       else this.#stream.reset(ErrorCode.internalError);
     }
-    this.#end(undefined, error);
+    const told = this.#inBody?.told; // who has the status may leave before the end
+    if (told === undefined) this.#end(undefined, error);
+    else this.#end(valueOf(told, "grpc-status"), undefined);
   }
 
   #end(grpcStatus: string | undefined, error: unknown): void {

@@ -5,6 +5,13 @@ import type { Family, Sample } from "./exposition.ts";
 
 export interface UpstreamState {
   readonly name: string;
+  /** Fewer endpoints are ready than it takes, so all are used. */
+  readonly panic: boolean;
+  /** Since it was made. */
+  readonly attempts: number;
+  /** Attempts that speak against their endpoint. */
+  readonly failures: number;
+  readonly ejections: number;
   readonly endpoints: readonly EndpointStateReport[];
 }
 
@@ -26,13 +33,13 @@ export interface EndpointStateReport {
   readonly pending: number;
 }
 
-export function stateOf({ name, endpoints }: Upstream): UpstreamState {
-  return { name, endpoints: endpoints.map(endpointState) };
+export function stateOf({ name, stats, endpoints }: Upstream): UpstreamState {
+  const { panic, attempts, failures, ejections } = stats;
+  return { name, panic, attempts, failures, ejections, endpoints: endpoints.map(endpointState) };
 }
 
 function endpointState(endpoint: Endpoint): EndpointStateReport {
-  const { name, address, state, connectionCount, streamCount, pendingCount } = endpoint;
-  const { enabled = true, healthy = true, ejected = false } = endpoint as Partial<Managed>;
+  const { name, address, state, enabled, healthy, ejected, connectionCount, streamCount, pendingCount } = endpoint;
   return {
     name,
     address,
@@ -46,17 +53,10 @@ function endpointState(endpoint: Endpoint): EndpointStateReport {
   };
 }
 
-/** What an endpoint knows of itself where it is checked and can be switched. */
-export interface Managed {
-  enabled: boolean;
-  readonly healthy: boolean;
-  readonly ejected: boolean;
-}
-
 /** Lets calls go to the endpoints of a name, or not. @returns false where there is none */
 export function switchEndpoints(upstream: Upstream | undefined, name: string, enabled: boolean): boolean {
   const found = upstream?.endpoints.filter((endpoint) => endpoint.name === name) ?? [];
-  for (const endpoint of found) (endpoint as Partial<Managed>).enabled = enabled;
+  for (const endpoint of found) endpoint.enabled = enabled;
   return found.length > 0;
 }
 
@@ -64,9 +64,17 @@ export function switchEndpoints(upstream: Upstream | undefined, name: string, en
 export function addUpStates(processes: readonly (readonly UpstreamState[])[]): UpstreamState[] {
   const names = [...new Set(processes.flat().map(({ name }) => name))];
   return names.map((name) => {
-    const endpoints = processes.flatMap((states) => states.find((one) => one.name === name)?.endpoints ?? []);
+    const same = processes.flatMap((states) => states.filter((one) => one.name === name));
+    const endpoints = same.flatMap((one) => one.endpoints);
     const keys = [...new Set(endpoints.map(keyOf))];
-    return { name, endpoints: keys.map((key) => joined(endpoints.filter((one) => keyOf(one) === key))) };
+    return {
+      name,
+      panic: same.some(({ panic }) => panic),
+      attempts: sumOf(same.map(({ attempts }) => attempts)),
+      failures: sumOf(same.map(({ failures }) => failures)),
+      ejections: sumOf(same.map(({ ejections }) => ejections)),
+      endpoints: keys.map((key) => joined(endpoints.filter((one) => keyOf(one) === key))),
+    };
   });
 }
 
@@ -75,7 +83,7 @@ function keyOf({ name, address }: EndpointStateReport): string {
 }
 
 function joined(all: readonly EndpointStateReport[]): EndpointStateReport {
-  const sum = (key: "connections" | "streams" | "pending") => all.reduce((total, one) => total + one[key], 0);
+  const sum = (key: "connections" | "streams" | "pending") => sumOf(all.map((one) => one[key]));
   return {
     ...all[0]!,
     state: [...new Set(all.map(({ state }) => state))].join(", "),
@@ -86,6 +94,25 @@ function joined(all: readonly EndpointStateReport[]): EndpointStateReport {
     streams: sum("streams"),
     pending: sum("pending"),
   };
+}
+
+function sumOf(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
+}
+
+/** Counters of upstreams. */
+export function attemptFamilies(upstreams: readonly UpstreamState[]): Family[] {
+  const counter = (name: string, help: string, key: "attempts" | "failures" | "ejections"): Family => ({
+    name,
+    type: "counter",
+    help,
+    samples: upstreams.map((one) => ({ labels: { upstream: one.name }, value: one[key] })),
+  });
+  return [
+    counter("manifold_upstream_attempts_total", "Attempts of calls, retries included.", "attempts"),
+    counter("manifold_upstream_failures_total", "Attempts that speak against their endpoint.", "failures"),
+    counter("manifold_upstream_ejections_total", "Endpoints that were left alone for failing.", "ejections"),
+  ];
 }
 
 /** Gauges of endpoints. What isn't a number is 1 in every process where it is so. */

@@ -1,5 +1,6 @@
 /** Circuit breaker: how much of an upstream may be in use at once, and how much is. */
 import type { ConnectError } from "@connectrpc/connect";
+import { LimitError } from "../wire/limit-error.ts";
 import { unavailable } from "./waiter.ts";
 
 /** Limits of a whole upstream, over all of its endpoints. */
@@ -54,6 +55,8 @@ export class Breaker {
     rejected: { connections: 0, pending: 0, requests: 0, retries: 0 },
     panic: false,
   };
+  /** What of these is meant for one endpoint: it counts there alone, and not against the limits of the whole. */
+  readonly alone = { active: 0, pending: 0 };
   readonly #upstream: string;
 
   constructor(limits: BreakerLimits, upstream: string) {
@@ -63,12 +66,12 @@ export class Breaker {
 
   /** No call may begin. */
   get full(): boolean {
-    return this.stats.active >= this.limits.requests;
+    return this.stats.active - this.alone.active >= this.limits.requests;
   }
 
   /** A call may wait. */
   get mayWait(): boolean {
-    return this.stats.pending < this.limits.pending;
+    return this.stats.pending - this.alone.pending < this.limits.pending;
   }
 
   /** Another connection may be opened. @param first to an endpoint that has none: it may always */
@@ -96,7 +99,7 @@ export class Breaker {
   /** The answer to a call that a limit turns away. Its cause, for the log, names the limit. */
   reject(limit: "pending" | "requests"): ConnectError {
     this.stats.rejected[limit]++;
-    return unavailable(reasons[limit], new Error(this.describe(limit)));
+    return unavailable(reasons[limit], new LimitError(limit, this.describe(limit)));
   }
 
   /** "limit requests of upstream "users" is reached: 1024" */

@@ -1,7 +1,7 @@
 /** What an endpoint is made of: its limits, its transport, and whom it tells. */
 import type { Log } from "../observe/log.ts";
-import type { Breaker } from "./breaker.ts";
 import type { Endpoint } from "./endpoint.ts";
+import type { MessageLimits } from "./limited-connection.ts";
 import type { OutlierSettings } from "./outlier.ts";
 import type { Target } from "./target.ts";
 import type { Dial, DialOptions } from "./transport.ts";
@@ -53,9 +53,9 @@ export interface EndpointParts {
   readonly dial: Dial;
   readonly dialOptions: DialOptions;
   readonly owner: EndpointOwner & Upstream;
-  /** The upstream's. */
-  readonly breaker: Breaker;
   readonly outlier: OutlierSettings | undefined;
+  /** Undefined where messages may have any size. */
+  readonly messages: MessageLimits | undefined;
   /** Its health is checked: it isn't healthy before the first answer. */
   readonly checked: boolean;
   /** Name of the upstream, for the log. */

@@ -1,14 +1,16 @@
 /** Endpoint: one address of an upstream, its few connections, and the calls that wait for room on them. */
 
+import { Alone } from "./alone.ts";
 import { Backoff } from "./backoff.ts";
 import type { UpstreamConnection } from "./connection.ts";
 import type { EndpointParts, EndpointStats } from "./endpoint-parts.ts";
+import { LimitedConnection } from "./limited-connection.ts";
 import type { Outcome } from "./outlier.ts";
 import { Standing } from "./standing.ts";
 import { hostPort } from "./target.ts";
 import type { DialListener, DialOptions } from "./transport.ts";
 import type { Upstream } from "./upstream.ts";
-import type { Pending } from "./waiter.ts";
+import type { Pending, Reached } from "./waiter.ts";
 
 /** `idle`: no connection, and none was refused. `failing`: the last attempt to connect failed. */
 export type EndpointState = "idle" | "connecting" | "ready" | "failing" | "closed";
@@ -38,6 +40,7 @@ export class Endpoint {
   #roomOfNew: number;
   #failing = false;
   #closed = false;
+  #alone: Alone | undefined;
   readonly #backoff: Backoff;
   readonly #standing: Standing;
   /** Some connection wasn't opened for the upstream's limit. */
@@ -135,6 +138,12 @@ export class Endpoint {
     return this.#parts.owner;
   }
 
+  /** What calls that are meant for it alone have reached. */
+  get alone(): Reached {
+    this.#alone ??= new Alone(this, this.#parts.owner.breaker);
+    return this.#alone;
+  }
+
   /** Calls in flight here: what a balance goes by. */
   get activeCalls(): number {
     return this.stats.active;
@@ -193,7 +202,7 @@ export class Endpoint {
   enqueue(pending: Pending): boolean {
     if (this.#waiting.size >= this.#parts.limits.maxPending) return false;
     this.#waiting.add(pending);
-    this.#parts.owner.breaker.stats.pending++;
+    this.#countPending(pending, 1);
     pending.endpoint = this;
     this.#dialForWaiting();
     return true;
@@ -201,7 +210,13 @@ export class Endpoint {
 
   /** Takes a call out of the queue. */
   remove(pending: Pending): void {
-    if (this.#waiting.delete(pending)) this.#parts.owner.breaker.stats.pending--;
+    if (this.#waiting.delete(pending)) this.#countPending(pending, -1);
+  }
+
+  #countPending({ only }: Pending, change: 1 | -1): void {
+    const { stats, alone } = this.#parts.owner.breaker;
+    stats.pending += change;
+    if (only !== undefined) alone.pending += change;
   }
 
   /** Connects, if it isn't connected or connecting: what an endpoint that failed needs to get calls again. */
@@ -279,9 +294,10 @@ export class Endpoint {
     let connection: UpstreamConnection | undefined;
     const listener: DialListener = {
       onOpen: (opened) => {
-        connection = opened;
+        const { messages } = this.#parts;
+        connection = messages === undefined ? opened : new LimitedConnection(opened, messages);
         this.#dials.delete(dial);
-        this.#opened(opened);
+        this.#opened(connection);
       },
       onFailed: (error) => {
         this.#dials.delete(dial);

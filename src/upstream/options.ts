@@ -4,12 +4,13 @@ import { checkSettings, type Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Schema } from "../schema/schema.ts";
 import type { Balance } from "./balance.ts";
-import { type Breaker, type BreakerLimits, defaultBreaker } from "./breaker.ts";
+import { type BreakerLimits, defaultBreaker } from "./breaker.ts";
 import { type CheckedHealth, checkHealth, type HealthOptions } from "./check/options.ts";
 import type { DnsOptions } from "./discovery.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { EndpointOwner } from "./endpoint-parts.ts";
 import type { Discovery } from "./endpoint-source.ts";
+import type { MessageLimits } from "./limited-connection.ts";
 import { defaultOutlier, type OutlierSettings } from "./outlier.ts";
 import type { SubsetOptions } from "./subsets.ts";
 import { type EndpointOptions, hostPort, parseTarget, type Target } from "./target.ts";
@@ -54,6 +55,10 @@ export interface UpstreamOptions {
   readonly maxConnections?: number;
   /** Calls per endpoint that may wait for room; one more is answered `unavailable`. Default 1,024, as Envoy. */
   readonly maxPending?: number;
+  /** Bytes of one message of a request, as it is on the wire; a larger one is answered `resource_exhausted`. Default: any. */
+  readonly maxRequestMessage?: number;
+  /** The same of a response. */
+  readonly maxResponseMessage?: number;
   /** RST_STREAM frames sent on a connection before another takes its place. Default 500, half of nghttp2's limit. */
   readonly maxResetsPerConnection?: number;
   /** Settings of its connections where they differ from the defaults; those without a meaning to HTTP/1.1 are ignored there. */
@@ -75,6 +80,8 @@ export interface CheckedOptions {
   readonly breaker: BreakerLimits;
   readonly outlier: OutlierSettings | undefined;
   readonly panicPercent: number;
+  /** Undefined where messages may have any size. */
+  readonly messages: MessageLimits | undefined;
   /** Undefined where health isn't checked. */
   readonly health: CheckedHealth | undefined;
   /** Undefined where no endpoint is https. */
@@ -104,9 +111,20 @@ export function checkOptions(options: UpstreamOptions): CheckedOptions {
     breaker: withDefaults(defaultBreaker, options.limits, `${upstream}: limits.`),
     outlier: outlier === false ? undefined : withDefaults(defaultOutlier, outlier, `${upstream}: outlier.`),
     panicPercent,
+    messages: messageLimits(options),
     health: health && checkHealth(health, options),
     tlsContext: tlsContextOf(options, targets),
   };
+}
+
+function messageLimits({ name, maxRequestMessage, maxResponseMessage }: UpstreamOptions): MessageLimits | undefined {
+  if (maxRequestMessage === undefined && maxResponseMessage === undefined) return undefined;
+  for (const [key, value] of Object.entries({ maxRequestMessage, maxResponseMessage })) {
+    if (value !== undefined && !(value > 0)) {
+      throw new TypeError(`upstream "${name}": ${key} must be more than 0, not ${value}`);
+    }
+  }
+  return { request: maxRequestMessage, response: maxResponseMessage };
 }
 
 /** @throws TypeError naming the value that isn't a number above 0 */
@@ -121,16 +139,9 @@ function withDefaults<T extends object>(defaults: T, given: Partial<T> = {}, whe
   return all;
 }
 
-/** What all endpoints of an upstream share. */
-export interface Shared {
-  readonly dial: Dial;
-  readonly owner: EndpointOwner & Upstream;
-  readonly breaker: Breaker;
-}
-
 /** Makes the endpoints of an upstream, which differ in their target and address only. */
-export function endpointFactory(checked: CheckedOptions, { dial, owner, breaker }: Shared) {
-  const { options, limits, tlsContext, outlier, health } = checked;
+export function endpointFactory(checked: CheckedOptions, dial: Dial, owner: EndpointOwner & Upstream) {
+  const { options, limits, tlsContext, outlier, messages, health } = checked;
   const { tls, http2, log } = options;
   return (target: Target, addresses: readonly string[]): Endpoint => {
     const { port, secure } = target;
@@ -149,8 +160,8 @@ export function endpointFactory(checked: CheckedOptions, { dial, owner, breaker 
         http2,
       },
       owner,
-      breaker,
       outlier,
+      messages,
       checked: health !== undefined,
       upstream: options.name,
       log,

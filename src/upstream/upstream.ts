@@ -2,6 +2,7 @@
 import type { ConnectError } from "@connectrpc/connect";
 import type { Call, Protocol } from "../call.ts";
 import type { Schema } from "../schema/schema.ts";
+import { LimitError } from "../wire/limit-error.ts";
 import { roundRobin } from "./balance.ts";
 import { Breaker, type UpstreamStats } from "./breaker.ts";
 import { HealthChecks } from "./check/checks.ts";
@@ -47,7 +48,7 @@ export interface Upstream extends CallTarget {
   readonly breaker: Breaker;
   /** How much is in use, and what became of calls. */
   readonly stats: Readonly<UpstreamStats>;
-  /** The same for one of its endpoints: no other takes its place, and whether it is ready doesn't matter. */
+  /** The same for one of its endpoints: no other takes its place, and whether it is healthy or ejected doesn't matter. */
   acquireAt(endpoint: Endpoint, call: Call, waiter: Waiter): CancelWait | undefined;
   /** Undefined once `endpoints` is what there is; before the first answer of a resolver, what waits for it. Never rejects. */
   resolved(): Promise<void> | undefined;
@@ -121,7 +122,7 @@ class EndpointGroup implements Upstream, EndpointOwner {
     this.#set = new EndpointSet({
       upstream: options.name,
       targets: checked.targets,
-      create: endpointFactory(checked, { dial: parts.dial, owner: this, breaker: this.breaker }),
+      create: endpointFactory(checked, parts.dial, this),
       discovery: typeof options.endpoints === "function" ? options.endpoints : undefined,
       lookup: parts.lookup,
       lookupService: parts.lookupService,
@@ -144,10 +145,7 @@ class EndpointGroup implements Upstream, EndpointOwner {
   acquire(call: Call, waiter: Waiter, avoid?: Reached): CancelWait | undefined {
     this.#set.markUsed();
     if (this.#chores) this.#doChores();
-    if (this.breaker.full) {
-      waiter.onUnavailable(this.breaker.reject("requests"));
-      return undefined;
-    }
+    if (this.breaker.full) return this.#rejectBusy(waiter);
     const endpoint = this.#poolOf(call).pick(call);
     if (endpoint === undefined || endpoint === avoid) return this.#wait({ call, waiter, avoid });
     const connection = endpoint.connection();
@@ -159,7 +157,8 @@ class EndpointGroup implements Upstream, EndpointOwner {
   acquireAt(endpoint: Endpoint, call: Call, waiter: Waiter): CancelWait | undefined {
     this.#set.markUsed();
     if (this.#chores) this.#doChores();
-    const connection = endpoint.connection();
+    if (endpoint.activeCalls >= this.breaker.limits.requests) return this.#rejectBusy(waiter);
+    const connection = endpoint.enabled ? endpoint.connection() : undefined;
     if (connection === undefined) return this.#wait({ call, waiter, only: endpoint });
     waiter.onConnection(connection, endpoint);
     return undefined;
@@ -205,6 +204,10 @@ class EndpointGroup implements Upstream, EndpointOwner {
       one.tried.push(endpoint);
       this.#place(one, this.#choose(one), error);
     }
+  }
+
+  #rejectBusy(waiter: Waiter): undefined {
+    waiter.onUnavailable(this.breaker.reject("requests"));
   }
 
   #poolOf(call: Call): Pool {
@@ -256,10 +259,10 @@ class EndpointGroup implements Upstream, EndpointOwner {
     if (connection !== undefined) {
       pending.done = true;
       pending.waiter.onConnection(connection, endpoint);
-    } else if (!this.breaker.mayWait) {
+    } else if (pending.only === undefined && !this.breaker.mayWait) {
       turnAway(pending, this.breaker.reject("pending"));
     } else if (!endpoint.enqueue(pending)) {
-      const cause = new Error(`${endpoint.pendingCount} calls wait for ${endpoint.address}`);
+      const cause = new LimitError("max_pending", `${endpoint.pendingCount} calls wait for ${endpoint.address}`);
       refuse(pending, "too many calls waiting", cause);
     }
   }
@@ -276,7 +279,7 @@ class EndpointGroup implements Upstream, EndpointOwner {
 
   #choose({ call, tried, avoid, only }: Pending): Endpoint | undefined {
     if (this.#closed) return undefined;
-    if (only !== undefined) return tried.length === 0 && only.state !== "closed" ? only : undefined;
+    if (only !== undefined) return tried.length === 0 && only.enabled ? only : undefined;
     return this.#poolOf(call).pickOther(call, tried, avoid);
   }
 }

@@ -20,6 +20,8 @@ const maxRead = 64 << 10;
 export type Inflate = (encoding: string, bytes: Uint8Array, limit: number) => Uint8Array;
 
 export interface BodyStatus {
+  /** Trailers with the response's own grpc-status, once they have come by: a caller may leave as soon as it has read them. */
+  readonly told: readonly Field[] | undefined;
   push(bytes: Uint8Array, start: number, stop: number): void;
   /**
    * The body has ended.
@@ -85,7 +87,7 @@ class StreamBody implements BodyStatus, EnvelopeSink {
   readonly #reader = new EnvelopeReader(this);
   readonly #lastFlag: number;
   readonly #last: LastEnvelope;
-  #trailers: readonly Field[] | undefined;
+  told: readonly Field[] | undefined;
   #unread = false;
 
   constructor(lastFlag: number, last: LastEnvelope) {
@@ -98,7 +100,7 @@ class StreamBody implements BodyStatus, EnvelopeSink {
   }
 
   end(): readonly Field[] {
-    if (this.#trailers !== undefined && valueOf(this.#trailers, "grpc-status") !== undefined) return this.#trailers;
+    if (this.told !== undefined) return this.told;
     const what = this.#unread ? "an end that can't be read" : "no status at its end";
     const code = this.#unread ? Code.Unknown : Code.Internal;
     return fieldsOfStatus({ code, message: `the stream had ${what}`, details: [] });
@@ -119,7 +121,8 @@ class StreamBody implements BodyStatus, EnvelopeSink {
     this.#unread = true;
     try {
       const isPlain = (flags & EnvelopeFlag.compressed) === 0 || payload.length === 0;
-      this.#trailers = parse(isPlain ? payload : inflate(encoding, payload, maxRead));
+      const trailers = parse(isPlain ? payload : inflate(encoding, payload, maxRead));
+      if (trailers !== undefined && valueOf(trailers, "grpc-status") !== undefined) this.told = trailers;
     } catch {
       // an encoding that isn't known, or bytes that aren't of it
     }
@@ -135,6 +138,10 @@ class TextBody implements BodyStatus {
     this.#stream = stream;
   }
 
+  get told(): readonly Field[] | undefined {
+    return this.#stream.told;
+  }
+
   push(bytes: Uint8Array, start: number, stop: number): void {
     const decoded = this.#decoder.push(bytes, start, stop);
     if (decoded !== undefined) this.#stream.push(decoded, 0, decoded.length);
@@ -147,6 +154,7 @@ class TextBody implements BodyStatus {
 
 /** An error of unary Connect, if it is one: else HTTP's status counts. */
 class ErrorBody implements BodyStatus {
+  readonly told = undefined;
   readonly #http: number;
   readonly #encoding: string | undefined;
   readonly #inflate: Inflate;

@@ -23,6 +23,8 @@ export const Handling = {
   gather: 2,
   /** Nothing of it is read, nor of what follows it. */
   refuse: 3,
+  /** Not yet: `push` stops before the payload, and the next `push`, which goes on there, asks again. */
+  wait: 4,
 } as const;
 export type Handling = (typeof Handling)[keyof typeof Handling];
 
@@ -63,6 +65,8 @@ export class EnvelopeReader {
   #left = 0;
   #gathered: Uint8Array | undefined;
   #stopped = false;
+  /** What is to become of the envelope whose prefix was read last is to be asked again. */
+  #waits = false;
 
   constructor(sink: EnvelopeSink) {
     this.#sink = sink;
@@ -70,7 +74,12 @@ export class EnvelopeReader {
 
   /** Nothing of an envelope is outstanding: a body may end here. */
   get atBoundary(): boolean {
-    return this.#left === 0 && this.#prefixHeld === 0;
+    return this.#left === 0 && this.#prefixHeld === 0 && !this.#waits;
+  }
+
+  /** The sink has said so of an envelope. */
+  get waits(): boolean {
+    return this.#waits;
   }
 
   /** Bytes of a prefix that isn't complete: what becomes of them hasn't been decided. */
@@ -86,14 +95,20 @@ export class EnvelopeReader {
   /** Ignores all that comes from now on; also within a call of the sink. */
   stop(): void {
     this.#stopped = true;
+    this.#waits = false;
     this.#gathered = undefined;
   }
 
-  /** Takes bytes `start` to `stop` of a body. */
-  push(bytes: Uint8Array, start: number, stop: number): void {
+  /**
+   * Takes bytes `start` to `stop` of a body.
+   *
+   * @returns where it has stopped: at `stop`, or before the payload of an envelope that waits
+   */
+  push(bytes: Uint8Array, start: number, stop: number): number {
     let at = start;
     let run = -1; // where the bytes to be passed, that weren't yet, begin
-    while (at < stop && !this.#stopped) {
+    if (this.#waits) this.#askAgain(bytes, start, stop);
+    while (at < stop && !this.#stopped && !this.#waits) {
       if (this.#left > 0) {
         const upTo = Math.min(stop, at + this.#left);
         if (this.#handling === Handling.pass) {
@@ -111,6 +126,9 @@ export class EnvelopeReader {
         this.#open(bytes, from);
         if (this.#handling === Handling.pass) {
           if (run === -1) run = from;
+        } else if (this.#waits) {
+          if (run !== -1) this.#sink.onPass?.(bytes, run, from);
+          return at;
         } else {
           if (run !== -1) this.#sink.onPass?.(bytes, run, from);
           run = -1;
@@ -119,6 +137,14 @@ export class EnvelopeReader {
       }
     }
     if (run !== -1) this.#sink.onPass?.(bytes, run, at);
+    return this.#waits ? at : stop;
+  }
+
+  #askAgain(bytes: Uint8Array, start: number, stop: number): void {
+    this.#decide();
+    if (this.#handling === Handling.pass)
+      this.#sink.onPass?.(envelopePrefix(this.#flags, this.#length), 0, prefixLength);
+    else this.#begin(bytes, start, stop);
   }
 
   /** @returns where the bytes that belong to the prefix end */
@@ -138,12 +164,17 @@ export class EnvelopeReader {
     this.#flags = bytes[at]!;
     this.#length = payloadLength(bytes, at);
     this.#left = this.#length;
+    this.#decide();
+  }
+
+  #decide(): void {
     this.#handling = this.#sink.handlingOf(this.#flags, this.#length);
+    this.#waits = this.#handling === Handling.wait;
   }
 
   /** Starts an envelope that isn't passed; its payload, as far as it is there, begins at `at`. */
   #begin(bytes: Uint8Array, at: number, stop: number): void {
-    if (this.#stopped) return;
+    if (this.#stopped || this.#waits) return;
     if (this.#handling === Handling.refuse) {
       this.stop();
       this.#sink.onRefuse?.(this.#flags, this.#length);

@@ -86,6 +86,36 @@ describe.skipIf(!ready).each(runtimesUnderTest())("the demo's page on %s", (runt
     expect(await press("Start", 1, { whileOpen: cancel })).toMatchObject([{ status: "canceled" }]);
   });
 
+  it.each(["connect", "grpc_web"])(
+    "asks all servers at once by %s, and shows each answer as it lands",
+    async (value) => {
+      await page.locator(`input[value=${value}]`).check();
+      await page.getByLabel("One that fails").selectOption("demo-2");
+      await page.getByLabel("Delay").fill("400");
+      const answers = async () =>
+        (await page.locator("#answers li").allInnerTexts()).map((text) => text.replaceAll(/\s+/g, " "));
+      let early: string[] = [];
+      const whileOpen = async () => {
+        await page.locator("#answers li.ok").first().waitFor();
+        early = await answers();
+      };
+      const [row] = await press("Ask all", 1, { whileOpen });
+      expect(early[0]).toMatch(/^demo-1 \S+ m?s \d+ calls? in \d+ seconds?$/);
+      expect(early[2]).toBe("demo-3 …"); // 800 ms later
+      expect(row).toMatchObject({ method: "GetStats", server: "3 servers", status: "ok" });
+      expect(row?.reply).toBe("demo-1 ok, demo-2 failed, demo-3 ok");
+      const [first, second, third] = await answers();
+      expect(first).toBe(early[0]);
+      expect(second).toMatch(/^demo-2 \S+ m?s unavailable: demo-2 was asked to fail$/);
+      expect(third).toMatch(/^demo-3 1\.\d+ s \d+ calls? in \d+ seconds?$/);
+      expect(await serverCounts()).toEqual(["1", "1", "1"]);
+      await page.getByLabel("One that fails").selectOption("none");
+      await page.getByLabel("Delay").fill("0");
+      expect(await press("Ask all", 1)).toMatchObject([{ status: "ok", reply: expect.not.stringContaining("failed") }]);
+      expect(await page.locator("#answers li.ok").count()).toBe(3);
+    },
+  );
+
   it("gives the browser nothing to complain of", () => {
     const answers = complaints.filter((text) => !/status of (400|504)/.test(text)); // Connect's own statuses
     expect(answers).toEqual([]);

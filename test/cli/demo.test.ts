@@ -2,6 +2,7 @@ import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { afterEach, describe, expect, it } from "vitest";
 import { DemoService } from "../../src/gen/manifold/demo/v1/demo_pb.ts";
+import { StatsServiceFanOut } from "../../src/gen/manifold/demo/v1/stats_fanout_pb.ts";
 import { type Program, start } from "../support/program.ts";
 import { commandOn, root, runtimesUnderTest } from "../support/runtimes.ts";
 import { until } from "../support/until.ts";
@@ -38,6 +39,9 @@ describe.each(runtimesUnderTest())("manifold demo on %s", (runtime) => {
       .filter((line) => line.includes('"msg":"call"'))
       .map((line) => JSON.parse(line) as Record<string, unknown>);
 
+  /** What it says, without the log's JSON around it. */
+  const printed = () => program.stdout().replaceAll('\\"', '"');
+
   it("carries each kind of call, spreads them over three servers and logs a line for each", async () => {
     const client = await demo();
     const endpoints: string[] = [];
@@ -64,6 +68,31 @@ describe.each(runtimesUnderTest())("manifold demo on %s", (runtime) => {
       "CountDown invalid_argument",
     ]);
     expect(calls()[0]).toMatchObject({ endpoint: expect.stringMatching(/^demo-[123]$/), protocol: "grpc" });
+  });
+
+  it("asks all three servers at once, of which one fails", async () => {
+    await demo();
+    const url = /listening on (http:[^"]*)/.exec(program.stdout())?.[1] ?? "";
+    const all = createClient(StatsServiceFanOut, createGrpcTransport({ baseUrl: url, sessionManager: session }));
+    const { legs } = await all.getStats({ fail: "demo-2" });
+    expect(legs.map(({ info, reply }) => [info?.backend, info?.status?.code, reply?.endpoint])).toEqual([
+      ["demo-1", undefined, "demo-1"],
+      ["demo-2", Code.Unavailable, undefined],
+      ["demo-3", undefined, "demo-3"],
+    ]);
+    const landed = [];
+    for await (const { legs } of all.getStatsProgressive({ delayMs: 50 })) landed.push(legs.map(({ reply }) => reply));
+    expect(landed).toMatchObject([[{ endpoint: "demo-1" }], [{ endpoint: "demo-2" }], [{ endpoint: "demo-3" }]]);
+    // the lines that are printed can be copied: the one for curl is this
+    const [, json, address] = /curl -d '(.*)' -H \S+ \S+ (http:\S+FanOut\/GetStats)\b/.exec(printed())!;
+    const headers = { "content-type": "application/json" };
+    const reply = await fetch(address!, { method: "POST", headers, body: json! });
+    expect(await reply.json()).toMatchObject({
+      legs: [{ reply: { endpoint: "demo-1" } }, { info: { status: { code: 14 } } }, { reply: { endpoint: "demo-3" } }],
+    });
+    expect(printed()).toMatch(/buf curl --protocol grpc -d '\{"fail": "demo-2".*\}' http:\S+\/GetStatsProgressive/);
+    await until("3 lines", () => calls().length === 3);
+    expect(calls()[0]).toMatchObject({ status: "ok", endpoint: "3 endpoints, 1 failed" });
   });
 
   it("shows a page that calls it, and answers JSON as curl sends it", async () => {

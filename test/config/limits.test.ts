@@ -1,10 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { http2Settings, type UpstreamLimits, upstreamLimits } from "../../src/config/limits.ts";
-import { breakerKeys } from "../../src/config/traffic.ts";
+import { http2Settings, type ListenerLimits, listenerLimits } from "../../src/config/limits.ts";
 import { checkSettings, defaultSettings } from "../../src/http2/settings.ts";
 
-/** Those of HTTP/2; an upstream's circuit breaker has its own. */
-const keys = Object.keys(upstreamLimits.shape).filter((key) => !(key in breakerKeys)) as (keyof UpstreamLimits)[];
+/** Those of HTTP/2, which a listener and an upstream have alike. */
+const keys = Object.keys(listenerLimits.shape).filter((key) => key !== "http1");
 
 /** What stands at the edges of something: of counts, of sizes, of durations. */
 const edges = [
@@ -29,15 +28,15 @@ describe("limits", () => {
   it("have a key for every setting", () => {
     expect(keys.toSorted()).toHaveLength(Object.keys(defaultSettings).length);
     const given = Object.fromEntries(keys.map((key) => [key, 70_000]));
-    expect(Object.keys(http2Settings(given as UpstreamLimits)).toSorted()).toEqual(
+    expect(Object.keys(http2Settings(given as ListenerLimits)).toSorted()).toEqual(
       Object.keys(defaultSettings).toSorted(),
     );
   });
 
   it.each(keys)("%s takes nothing that a connection wouldn't", (key) => {
-    const taken = edges.filter((value) => upstreamLimits.safeParse({ [key]: value }).success);
+    const taken = edges.filter((value) => listenerLimits.safeParse({ [key]: value }).success);
     expect(taken).not.toEqual([]);
-    for (const value of taken) checkSettings(http2Settings(upstreamLimits.parse({ [key]: value })));
+    for (const value of taken) checkSettings(http2Settings(listenerLimits.parse({ [key]: value })));
   });
 
   it.each([
@@ -46,6 +45,6 @@ describe("limits", () => {
     ["keepalive_timeout", "0s", "must be more than 0"],
     ["keepalive_interval", "597h", "must be at most 596h"],
   ])("%s isn't %j", (key, value, message) => {
-    expect(upstreamLimits.safeParse({ [key]: value }).error?.issues).toMatchObject([{ message }]);
+    expect(listenerLimits.safeParse({ [key]: value }).error?.issues).toMatchObject([{ message }]);
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { listedEndpoints } from "../../src/config/check-endpoints.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { ConfigError } from "../../src/config/problem.ts";
-import { breakerLimits, endpointTraffic, trafficOptions } from "../../src/config/traffic.ts";
+import { breakerLimits, endpointTraffic, messageLimits, trafficOptions } from "../../src/config/traffic.ts";
 
 const load = (text: string) => loadConfig("manifold.yaml", () => Buffer.from(text));
 
@@ -162,7 +162,7 @@ upstreams:
     health: { http: { path: /up, expect: [200, 204] }, interval: 5s, timeout: 1s, healthy_threshold: 4 }
     outlier: { consecutive: 3, ejection: 1s, max_ejection: 2s, max_percent: 10 }
     panic_threshold: 0
-    limits: { requests: 7, retries: 9, keepalive_interval: 1s }
+    limits: { requests: 7, retries: 9, keepalive_interval: 1s, max_request_message: 4MiB }
   b: { endpoints: [http://10.0.0.3:1], outlier: false, health: { grpc: {} } }
 routes:
   - to: [{ upstream: a, weight: 95 }, { upstream: b, weight: 5 }]
@@ -178,6 +178,7 @@ routes:
     });
     expect(balance!().constructor.name).toBe("RingHash");
     expect(breakerLimits(a!.limits)).toEqual({ requests: 7, retries: 9 });
+    expect(messageLimits(a!.limits)).toEqual({ maxRequestMessage: 4 << 20 });
     expect(endpointTraffic(listedEndpoints(a!)[1] as object)).toEqual({
       weight: 3,
       priority: 1,

@@ -354,6 +354,61 @@ describe("a fan-out of streams", () => {
     expect(leg(1).events.at(-1)).toMatch(/^reset 8 /);
   });
 
+  it("holds no more than it may in all, while its caller takes nothing, and drops no leg for it", async () => {
+    const legs = 6;
+    const { call, leg } = await fanOutStage({ kind: "stream", gather: { maxTotalBytes: 2 << 20 } }, legs);
+    const caller = call(grpcRequest, true);
+    caller.consumes = false;
+    await settle();
+    const value = "x".repeat(1 << 20);
+    for (let at = 0; at < legs; at++) {
+      leg(at).stream.sendHeaders(fieldsOf(grpcResponse), false);
+      send(leg(at), Buffer.concat([reply(value), reply("last")]));
+      leg(at).stream.sendHeaders(fieldsOf([["grpc-status", "0"]]), true);
+    }
+    await settle(1_000);
+    const sent = () => Array.from({ length: legs }, (_, at) => leg(at).sent).reduce((sum, each) => sum + each, 0);
+    expect(sent()).toBeGreaterThan(2 << 20);
+    expect(sent()).toBeLessThan((2 << 20) + legs * (128 << 10));
+    caller.consumes = true;
+    caller.stream.consume(caller.bytes.length);
+    await settle(2_000);
+    const entries = entriesOf(caller, true).flat();
+    const expected = Array.from({ length: legs }, (_, at) => [`node-${at}=${value}`, `node-${at}=last`]);
+    for (const [at, own] of expected.entries()) {
+      expect(entries.filter((text) => text.startsWith(`node-${at}`)).map(({ length }) => length)).toEqual(
+        own.map(({ length }) => length),
+      );
+    }
+    expect(caller.events.at(-1)).toMatch(/^trailers grpc-status=0/);
+  });
+
+  it("lets short messages pass long ones that are stalled, which have all the room there is", async () => {
+    const { call, leg } = await fanOutStage({ kind: "stream", gather: { maxTotalBytes: 100_000 } }, 3);
+    const caller = call(grpcRequest, true);
+    await settle();
+    for (const at of [0, 1, 2]) leg(at).stream.sendHeaders(fieldsOf(grpcResponse), false);
+    const long = reply("x".repeat(60_000));
+    send(leg(0), long.subarray(0, 10));
+    await settle();
+    send(leg(1), Buffer.concat([long, reply("after")]));
+    send(leg(2), reply("short"));
+    await settle();
+    expect(entriesOf(caller, true)).toEqual([["node-2=short"]]);
+    leg(0).stream.reset(2);
+    await settle();
+    for (const at of [1, 2]) leg(at).stream.sendHeaders(fieldsOf([["grpc-status", "0"]]), true);
+    await settle(100);
+    const entries = entriesOf(caller, true).flat();
+    expect(entries.map((text) => text.slice(0, 12))).toEqual([
+      "node-2=short",
+      "node-0!13 up",
+      "node-1=xxxxx",
+      "node-1=after",
+    ]);
+    expect(caller.events.at(-1)).toMatch(/^trailers grpc-status=0/);
+  });
+
   it("holds back the legs when its caller takes nothing", async () => {
     const { call, leg } = await fanOutStage({ kind: "stream" }, 2);
     const caller = call(grpcRequest, true);

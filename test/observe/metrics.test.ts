@@ -109,15 +109,23 @@ describe("addUpStates()", () => {
       pending: 0,
       ...more,
     });
+    const counts = (count: number) => ({ panic: count > 1, attempts: count, failures: count, ejections: count });
     const other = endpoint({ name: "b", address: "10.0.0.2:1" });
     expect(
       addUpStates([
-        [{ name: "main", endpoints: [endpoint({})] }],
-        [{ name: "main", endpoints: [endpoint({ state: "failing", ejected: true, healthy: false }), other] }],
+        [{ name: "main", ...counts(1), endpoints: [endpoint({})] }],
+        [
+          {
+            name: "main",
+            ...counts(2),
+            endpoints: [endpoint({ state: "failing", ejected: true, healthy: false }), other],
+          },
+        ],
       ]),
     ).toEqual([
       {
         name: "main",
+        ...counts(3),
         endpoints: [
           endpoint({ state: "ready, failing", ejected: true, healthy: false, connections: 2, streams: 4 }),
           other,

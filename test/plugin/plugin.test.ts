@@ -1,10 +1,12 @@
 /** The built plugin under buf, as users run it. Golden files: vitest --update writes them anew. */
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { clearField, createFileRegistry, createRegistry, equals } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { fanOutsOf } from "../../src/schema/fan-outs.ts";
+import { root } from "../support/runtimes.ts";
 import { file_acme_google_v1_names_fanout } from "./golden/acme/google/v1/names_fanout_pb.ts";
 import { file_acme_v1_disk_fanout } from "./golden/acme/v1/disk_fanout_pb.ts";
 import { file_acme_v1_node_fanout } from "./golden/acme/v1/node_fanout_pb.ts";
@@ -126,6 +128,8 @@ describe("protoc-gen-manifold", () => {
   });
 
   it("takes all methods where it is told to, and leaves out what it wrote itself", async () => {
+    space.copy("unmarked/grpc", join(root, "proto/grpc"));
+    space.module("unmarked");
     await space.generate(".", { plugin: "manifold", out: "all", opt: ["all", "emit=routes"] });
     const routes = space.list("all").flatMap((name) => parse(space.read(`all/${name}`)).routes);
     const methods = routes.map(({ match }) => match.method);

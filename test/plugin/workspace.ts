@@ -27,7 +27,7 @@ export class Workspace {
   /** @param hasGoogle the user has google/rpc/status.proto already, so the package's copy is left out */
   constructor(hasGoogle = false) {
     // What a user has of the package; options come from there, and LegInfo.
-    this.copy("manifold", join(root, "proto"));
+    for (const folder of ["google", "manifold/v1"]) this.copy(`manifold/${folder}`, join(root, "proto", folder));
     this.#modules.push({ path: "manifold", ...(hasGoogle ? { includes: ["manifold/manifold"] } : {}) });
   }
 

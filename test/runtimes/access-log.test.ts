@@ -89,6 +89,14 @@ onRuntime("the access log", () => {
     });
   }
 
+  check("has what was refused at the path of a local service", async () => {
+    const { port, lines } = await stage({ module: "./services.mjs" });
+    const path = "/manifold.demo.v1.DemoService/Greet";
+    expect((await fetch(`http://127.0.0.1:${port}${path}`, { method: "DELETE" })).status).toBe(405);
+    await until("the line", () => lines("refused").length === 1);
+    expect(lines("refused")).toMatchObject([{ http_status: 405, method: "DELETE", path, peer: "127.0.0.1" }]);
+  });
+
   check("has what was refused before it was a call", async () => {
     const { port, lines } = await stage();
     const url = `http://127.0.0.1:${port}`;

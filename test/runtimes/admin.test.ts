@@ -5,7 +5,7 @@ import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect } from "vitest";
-import { call, connectPeer } from "../support/grpc.ts";
+import { call, connectPeer, startCall } from "../support/grpc.ts";
 import { type Manifold, type ManifoldOptions, startManifold } from "../support/manifold.ts";
 import { run } from "../support/program.ts";
 import { commandOn, root } from "../support/runtimes.ts";
@@ -29,7 +29,10 @@ onRuntime("admin", () => {
   });
 
   /** Each with a runtime folder of its own. */
-  async function stage(admin: object, more: Partial<ManifoldOptions> & { routes?: object[] } = {}): Promise<Manifold> {
+  async function stage(
+    admin: object,
+    more: Partial<ManifoldOptions> & { routes?: object[]; endpoints?: object[] } = {},
+  ): Promise<Manifold> {
     upstream = await startUpstream();
     folder = mkdtempSync(join(tmpdir(), "manifold-test-admin-"));
     cleanups.push(
@@ -42,7 +45,7 @@ onRuntime("admin", () => {
       env: { XDG_RUNTIME_DIR: folder },
       config: {
         listeners: [{ address: "127.0.0.1:0" }],
-        upstreams: { main: { endpoints: [upstream.url] } },
+        upstreams: { main: { endpoints: [upstream.url, ...(more.endpoints ?? [])] } },
         routes: more.routes ?? [{ to: "main" }],
         admin: { address: "127.0.0.1:0", ...admin },
       },
@@ -169,13 +172,17 @@ onRuntime("admin", () => {
     expect(upstreams).toEqual([
       {
         name: "main",
+        panic: false,
+        attempts: 5,
+        failures: 0,
+        ejections: 0,
         endpoints: [expect.objectContaining({ address: target, state: "ready", enabled: true, streams: 1 })],
       },
     ]);
   });
 
   check("reload and drain, by HTTP and by the command", async () => {
-    const server = await stage({});
+    const server = await stage({}, { args: ["--no-watch"] });
     const file = join(server.folder, "manifold.yaml");
     const config = JSON.parse(readFileSync(file, "utf8")) as object;
     writeFileSync(file, JSON.stringify({ ...config, drain_timeout: "7s" }));
@@ -207,4 +214,44 @@ onRuntime("admin", () => {
     expect(nobody.exit).toBe(1);
     expect(nobody.stderr).toContain("no process that runs");
   });
+
+  check(
+    "an endpoint that is disabled gets no new calls, and its streams go on; limits are counted by name",
+    async () => {
+      const second = await startUpstream();
+      cleanups.push(() => second.close());
+      const more = { name: "second", url: second.url };
+      const server = await stage(
+        {},
+        { endpoints: [more], routes: [{ to: "main", rate_limit: { rate: "1/h", burst: 12 } }] },
+      );
+      const peer = await connectPeer(server.port);
+      cleanups.push(() => peer.socket.destroy());
+      const long = [
+        startCall(peer, path, { body: Buffer.alloc(5), open: true }),
+        startCall(peer, path, { body: Buffer.alloc(5), open: true }),
+      ];
+      await until("a stream at each", () => second.calls.length === 1 && upstream.calls.length === 1);
+      expect((await ask(server, "POST /endpoints/main/second/disable", withToken())).status).toBe(200);
+      for (let count = 0; count < 4; count++) expect((await call(peer, path)).status).toBe(0);
+      expect([second.calls.length, upstream.calls.length]).toEqual([1, 5]);
+      const state = async () => {
+        const { upstreams } = JSON.parse((await ask(server, "GET /upstreams")).body) as {
+          upstreams: { endpoints: { name: string; enabled: boolean; streams: number }[] }[];
+        };
+        return upstreams[0]!.endpoints.find(({ name }) => name === "second");
+      };
+      expect(await state()).toMatchObject({ enabled: false, streams: 1 });
+      for (const stream of long) stream.sendData(Buffer.alloc(0), { end: true });
+      await Promise.all(long.map(({ finished }) => finished));
+      expect(long.map((stream) => stream.field("grpc-status", "trailers"))).toEqual(["0", "0"]);
+      expect((await ask(server, "POST /endpoints/main/second/enable", withToken())).status).toBe(200);
+      for (let count = 0; count < 4; count++) expect((await call(peer, path)).status).toBe(0);
+      expect(second.calls.length).toBe(3);
+      for (let count = 0; count < 5; count++) await call(peer, path);
+      const metrics = (await ask(server, "GET /metrics")).body;
+      expect(metrics).toContain('manifold_limit_rejections_total{limit="rate_limit"} 3');
+      expect(metrics).toContain('manifold_upstream_attempts_total{upstream="main"} 12');
+    },
+  );
 });

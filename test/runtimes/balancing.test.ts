@@ -258,4 +258,24 @@ onRuntime("balancing", () => {
     expect(statuses.sort()).toEqual([0, 0, 0, 14, 14]);
     expect(upstream!.connections).toHaveLength(1);
   });
+
+  check("messages above the limits of an upstream are resource_exhausted, known from their prefix", async () => {
+    const large = Buffer.from([0, 4, 0, 0, 0]); // 64 MiB will follow, it says
+    const pushing: StreamHandler = (stream) => {
+      stream.sendHeaders([
+        [":status", "200"],
+        ["content-type", "application/grpc"],
+      ]);
+      stream.sendData(Buffer.concat([Buffer.from([0, 0, 0, 0, 1, 7]), large]));
+    };
+    const [upstream] = await upstreams(1, { handlers: { [`${path}Large`]: pushing } });
+    const limits = { max_request_message: "1KiB", max_response_message: "1KiB" };
+    const { peer } = await stageFor({ main: { endpoints: [upstream!.url], limits } });
+    expect((await call(peer, path, { messages: [Buffer.alloc(1_024), Buffer.alloc(1_024)] })).status).toBe(0);
+    expect((await call(peer, path, { body: large })).status).toBe(8);
+    const reply = await call(peer, `${path}Large`);
+    expect([reply.status, reply.messages?.length]).toEqual([8, 1]);
+    await until("both calls to be reset", () => upstream!.calls.filter(({ reset }) => reset === 8).length === 2);
+    expect((await call(peer, path)).status).toBe(0);
+  });
 });

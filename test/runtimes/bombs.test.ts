@@ -6,7 +6,8 @@ import { envelope } from "../support/grpc.ts";
 import type { FieldPair } from "../support/hpack.ts";
 import { chunk } from "../support/http1-call.ts";
 import { forgetPeak, peakBytes } from "../support/program.ts";
-import { head, replyWith, type UpstreamCall } from "../support/protocol-upstreams.ts";
+import { replyWith } from "../support/protocol-upstreams.ts";
+import { head, type UpstreamCall } from "../support/upstream-calls.ts";
 import { type Bridges, isVerbatim, jsonPath, jsonStreamPath, methodOf, pathTo, setBridges } from "./bridges.ts";
 import { check, onRuntime } from "./suite.ts";
 

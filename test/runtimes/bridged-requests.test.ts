@@ -4,8 +4,9 @@ import { type Caller, callAs, callers, protocolFields, sendingCallers } from "..
 import type { FieldPair } from "../support/hpack.ts";
 import { Http1Call, http1Request } from "../support/http1-call.ts";
 import type { Outcome } from "../support/outcomes.ts";
-import { replyWith, type UpstreamCall } from "../support/protocol-upstreams.ts";
+import { replyWith } from "../support/protocol-upstreams.ts";
 import { until } from "../support/until.ts";
+import type { UpstreamCall } from "../support/upstream-calls.ts";
 import type { WireResponse } from "../support/wire-response.ts";
 import { type Bridges, isVerbatim, methodOf, pathTo, serviceOf, setBridges, upstreamProtocols } from "./bridges.ts";
 import { check, onRuntime } from "./suite.ts";

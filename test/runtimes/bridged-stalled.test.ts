@@ -16,10 +16,10 @@ import { callMany, envelope } from "../support/grpc.ts";
 import type { H2Peer } from "../support/h2-peer.ts";
 import { chunk, type Http1Call } from "../support/http1-call.ts";
 import type { PeerStream } from "../support/peer-stream.ts";
-import type { UpstreamCall } from "../support/protocol-upstreams.ts";
 import { type Pusher, pushSocket, pushStream, socketCapacity, untilBlocked } from "../support/push.ts";
 import { until } from "../support/until.ts";
 import { canaryPath } from "../support/upstream.ts";
+import type { UpstreamCall } from "../support/upstream-calls.ts";
 import { type Bridges, methodOf, pathTo, setBridges, upstreamProtocols } from "./bridges.ts";
 import { check, onRuntime, runtime } from "./suite.ts";
 
@@ -32,10 +32,11 @@ const waysStalled = Array.from({ length: 5 }, () => ways).flat();
 const allowance = 256 << 10;
 const window = 65_535;
 /**
- * Bun reads half a megabyte of a socket at once, before it can be told to pause, and Deno's collector leaves as much for later: neither is
- * more with more that is pushed.
+ * Bun reads half a megabyte of a socket at once, before it can be told to pause; and its collector, and Deno's, leave much for later.
+ * Neither is more with more that is pushed.
  */
-const perStream = allowance + (runtime === "node" ? 0 : 512 << 10);
+const runtimesOwn = { node: 0, bun: 1 << 20, deno: 512 << 10 }[runtime];
+const perStream = allowance + runtimesOwn;
 const growthMb = (100 * perStream) / 2 ** 20 + 32;
 /** Of a length at which base64 needs no padding. */
 const message = envelope(Buffer.alloc((64 << 10) - 4 - 5, 1));

@@ -124,6 +124,16 @@ onRuntime("trees of fan-outs", () => {
     // biome-ignore lint/suspicious/noExplicitAny: it is as the descriptor says, which has no type here
     const seen = response.map(({ metadata, value }: any) => `${metadata.hostname}=${value}${metadata.upstreamError}`);
     expect(seen).toEqual(["node-0=", "node-1=0", "node-2=0", "node-2=1", "node-3=0", "node-3=1", "node-3=2"]);
+    // a stream's messages are elements: field 1 is their value
+    nodes.on("*", (stream, node) => reply({ body: envelope(Buffer.from([10, 1, 65 + node])) })(stream));
+    const { messages } = await ask("Merge/Count");
+    const streamed = messages!.map(({ bytes }) => read(siderolabs("Element"), bytes));
+    expect(streamed.map(({ metadata, value }) => `${metadata.hostname}=${value}`).sort()).toEqual([
+      "node-0=A",
+      "node-1=B",
+      "node-2=C",
+      "node-3=D",
+    ]);
   });
 
   check("a loop of two with two endpoints each is refused where it closes", async () => {

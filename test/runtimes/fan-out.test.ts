@@ -1,4 +1,6 @@
 /** One call to many through the built command: kinds of call, layouts, selection and gather policies. */
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, beforeEach, expect } from "vitest";
 import { read, siderolabs } from "../layout/messages.ts";
@@ -15,7 +17,7 @@ import type { H2Peer } from "../support/h2-peer.ts";
 import { type Manifold, startManifold } from "../support/manifold.ts";
 import type { PeerStream } from "../support/peer-stream.ts";
 import { sleep, until } from "../support/until.ts";
-import { reply } from "../support/upstream.ts";
+import { okHeaders, reply } from "../support/upstream.ts";
 import {
   answerAsTold,
   deadUrl,
@@ -35,27 +37,32 @@ const mergedReply = siderolabs("Reply");
 onRuntime("fan-out", () => {
   let nodes: Nodes;
   let manifold: Manifold;
+  let config: object;
   let peer: H2Peer;
+  let mute: Awaited<ReturnType<typeof startMute>>;
 
   beforeAll(async () => {
     nodes = await startNodes(8);
+    mute = await startMute();
     const three = nodes.endpoints.slice(0, 3);
     const route = (name: string, fanOut: object) => ({
       match: { service: `test.${name}` },
       fan_out: { to: "three", kind: kinds, ...fanOut },
     });
-    const config = {
+    config = {
       listeners: [{ address: "127.0.0.1:0" }],
       upstreams: {
         three: { endpoints: three },
         eight: { endpoints: nodes.endpoints },
         dead: { endpoints: [{ name: "dead", url: deadUrl }] },
+        mute: { endpoints: [{ name: "mute", url: mute.url }], connect_timeout: "200ms" },
       },
       routes: [
         route("Wrap", {}),
         route("Merge", { to: ["three", "dead"], layout: "merge" }),
         route("Numbers", { layout: { merge: { metadata: 5, hostname: 1, error: 2 } } }),
         route("Eight", { to: "eight" }),
+        route("Mute", { to: ["three", "mute"] }),
         route("Select", { to: ["three", "dead"], select: { header: "Nodes" } }),
         route("Quorum", { gather: { wait: { quorum: 2 } } }),
         route("First", { gather: { wait: "first" } }),
@@ -78,6 +85,7 @@ onRuntime("fan-out", () => {
     peer?.socket.destroy();
     const exit = await manifold?.stop();
     await nodes?.close();
+    mute?.close();
     expect(exit).toBe(0);
   });
 
@@ -185,6 +193,51 @@ onRuntime("fan-out", () => {
     const streamed = streamedEntries(await ask("Eight/Count")).sort();
     expect(streamed).toEqual(ofAll((node) => `${value}${node}`, 8));
     for (const { calls } of nodes.upstreams) expect(calls[0]!.bytes).toBe((1 << 20) + 5);
+  });
+
+  check("an endpoint that accepts and says nothing is an entry after its time to connect", async () => {
+    const silent = "mute!14 ";
+    for (const [path, entries] of [
+      ["Mute/Unary", entriesOf],
+      ["Mute/Collect", entriesOf],
+      ["Mute/Count", streamedEntries],
+      ["Mute/Chat", streamedEntries],
+    ] as const) {
+      const startedAt = performance.now();
+      const got = entries(await ask(path));
+      expect(
+        got.filter((entry) => entry.startsWith(silent)),
+        path,
+      ).toHaveLength(1);
+      expect(got.filter((entry) => entry.startsWith("node-"))).toHaveLength(path === "Mute/Count" ? 9 : 3);
+      expect(performance.now() - startedAt).toBeLessThan(5_000); // which is the default
+    }
+  });
+
+  check("compressed messages: requests pass as they are, replies are inflated where they can be", async () => {
+    const plain = replyOf("inflated");
+    const answers: [encoding: string, body: Buffer][] = [
+      ["gzip", gzipSync(plain)],
+      ["br", brotliCompressSync(plain)],
+      ["unheard-of", plain],
+    ];
+    nodes.on("*", (stream, node) => {
+      const [encoding, body] = answers[node]!;
+      reply({ headers: [...okHeaders, ["grpc-encoding", encoding]], body: envelope(body, 1) })(stream);
+    });
+    const body = envelope(gzipSync("hello"), 1);
+    const headers = [
+      ["grpc-encoding", "gzip"],
+      ["grpc-accept-encoding", "gzip, br"],
+    ] as const;
+    const entries = entriesOf(await ask("Wrap/Unary", undefined, { body, headers }));
+    expect(entries.slice(0, 2)).toEqual(["node-0=inflated", "node-1=inflated"]);
+    expect(entries[2]).toMatch(/^node-2!12 unknown compression "unheard-of"/);
+    for (const { calls } of nodes.upstreams.slice(0, 3)) {
+      expect(Buffer.concat(calls[0]!.chunks)).toEqual(body);
+      expect(calls[0]!.field("grpc-encoding")).toBe("gzip");
+      expect(calls[0]!.field("grpc-accept-encoding")).toBeUndefined();
+    }
   });
 
   check("50 at once: each gets its own", async () => {
@@ -303,6 +356,16 @@ onRuntime("fan-out", () => {
     expect(stream.field("grpc-status", "trailers")).toBe("0");
   });
 
+  check("an orderly end waits for fan-outs that are under way", async () => {
+    const ending = await startManifold({ runtime, config });
+    const other = await connectPeer(ending.port);
+    const result = call(other, "/test.Wrap/Unary", { headers: [["x-do", "0:after 400"]] });
+    await until("all legs", () => nodes.upstreams.slice(0, 3).every(({ calls }) => calls.length === 1));
+    const exit = ending.stop();
+    expect(entriesOf(await result)).toEqual(ofAll((node) => `hello of ${node}`));
+    expect(await exit).toBe(0);
+  });
+
   check("a caller that cancels ends all legs; one that goes away, too", async () => {
     for (const path of ["Unary", "Count", "Collect", "Chat"]) {
       const before = nodes.upstreams.map(({ calls }) => calls.length);
@@ -318,6 +381,23 @@ onRuntime("fan-out", () => {
     }
   });
 });
+
+/** A server that accepts connections, and says nothing on them. */
+async function startMute(): Promise<{ url: string; close(): void }> {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket.on("error", () => {}));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    close() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
 
 /** The messages that have come whole. */
 function opened(stream: PeerStream): { flags: number; bytes: Buffer }[] {

@@ -157,20 +157,23 @@ onRuntime("upstreams over HTTP/1.1", () => {
     }
   }
 
-  check("that refuse reflection over HTTP/1.1 are told apart from those that have none", async () => {
-    const { url } = await demo();
-    const { baseUrl } = await manifold({ endpoints: [url], protocols: ["connect"], schema: "reflection" });
-    const response = await fetch(`${baseUrl}/manifold.demo.v1.DemoService/Greet`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: '{"name":"you"}',
-    });
-    expect(response.status).toBe(500);
-    expect(await response.json()).toMatchObject({
-      code: "unknown",
-      message: expect.stringMatching(/by reflection: .*505.*give "schema: \{ image: FILE \}" instead$/),
-    });
-  });
+  check(
+    "that refuse reflection over HTTP/1.1 are not asked in vain: the answer says what to give instead",
+    async () => {
+      const { url } = await demo();
+      const { baseUrl } = await manifold({ endpoints: [url], protocols: ["connect"], schema: "reflection" });
+      const response = await fetch(`${baseUrl}/manifold.demo.v1.DemoService/Greet`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: '{"name":"you"}',
+      });
+      expect(response.status).toBe(501);
+      expect(await response.json()).toMatchObject({
+        code: "unimplemented",
+        message: expect.stringMatching(/has no gRPC reflection; give "schema: \{ image: FILE \}" instead$/),
+      });
+    },
+  );
 
   check("carry calls at once on connections of their own, and use these again", async () => {
     const server = await demo();

@@ -121,6 +121,7 @@ onRuntime("slow senders", () => {
       await sleep(bodyMs);
       started.send(Buffer.alloc(1));
     }
+    expect(started.response.done, `${caller.name}, to which bytes came all the time`).toBe(true);
     await untilOver(started);
   }
 

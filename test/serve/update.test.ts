@@ -108,7 +108,7 @@ describe("server.update()", () => {
     ]);
     expect([await answered(calls[0]!), await answered(calls[1]!)]).toEqual(["answered", "answered"]);
     await until("the one that leaves to be closed", () => leaves.closed);
-    await until("its listener to be gone", () => server.listeners.length === 2);
+    await until("its listener to be gone", () => server.listeners.length === 2); // our end of it closes a turn later
     expect(stays.closed).toBe(false);
   });
 

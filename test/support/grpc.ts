@@ -13,6 +13,8 @@ export interface CallOptions {
   /** Body bytes as they are, in place of `messages`. */
   body?: Buffer;
   timeoutMs?: number;
+  /** `startCall()`: the request goes on. */
+  open?: boolean;
 }
 
 export interface CallResult {
@@ -61,7 +63,7 @@ export function startCall(peer: H2Peer, path: string, options: CallOptions = {})
   const fields = options.headers ? requestFields(path, options.headers) : plainFields(path);
   const body = options.body ?? (options.messages ? Buffer.concat(options.messages.map((m) => envelope(m))) : fiveBytes);
   const stream = peer.open(fields);
-  stream.sendData(body, { end: true });
+  stream.sendData(body, { end: options.open !== true });
   return stream;
 }
 

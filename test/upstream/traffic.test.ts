@@ -98,6 +98,19 @@ describe("an endpoint that is disabled", () => {
     expect(reached(upstream)).toEqual([0]);
   });
 
+  it("gets no call that is meant for it alone, other than one that is ejected", () => {
+    const upstream = upstreamOf(urls(3));
+    connectAll(upstream);
+    const [first, second] = upstream.endpoints;
+    fail(second!);
+    first!.enabled = false;
+    const waiters = [new FakeWaiter(), new FakeWaiter()];
+    upstream.acquireAt(first!, fakeCall(), waiters[0]!);
+    upstream.acquireAt(second!, fakeCall(), waiters[1]!);
+    expect(waiters.map(({ endpoint }) => endpoint)).toEqual([undefined, second]);
+    expect(ConnectError.from(waiters[0]!.error).code).toBe(Code.Unavailable);
+  });
+
   it("leaves nobody where all are", () => {
     const upstream = upstreamOf(urls(2));
     for (const endpoint of upstream.endpoints) endpoint.enabled = false;
@@ -265,6 +278,32 @@ describe("limits", () => {
     expect(upstream.stats.rejected.requests).toBe(1);
     running[0]!.report("success");
     expect(acquire(upstream).endpoint).toBeDefined();
+  });
+
+  it("counts calls that are meant for one endpoint there alone: a fan-out has as many as there are endpoints", () => {
+    const upstream = upstreamOf(urls(5), { limits: { requests: 3, pending: 2 } });
+    const acquireAt = (endpoint: Endpoint) => {
+      const waiter = new FakeWaiter();
+      upstream.acquireAt(endpoint, fakeCall(), waiter);
+      return waiter;
+    };
+    const waiting = upstream.endpoints.map(acquireAt);
+    expect(upstream.stats.pending).toBe(5);
+    const balanced = [acquire(upstream), acquire(upstream)];
+    expectRefused(acquire(upstream), 'limit pending of upstream "users" is reached: 2');
+    for (const dial of transport.take()) dial.open();
+    expect([...waiting, ...balanced].every(({ endpoint }) => endpoint !== undefined)).toBe(true);
+    expect(upstream.stats.pending).toBe(0);
+    for (const { endpoint } of waiting) endpoint!.alone.begin();
+    expect(upstream.stats.active).toBe(5);
+    expect(acquire(upstream).endpoint).toBeDefined();
+    const [first] = upstream.endpoints;
+    for (let at = 0; at < 2; at++) first!.alone.begin();
+    expectRefused(acquireAt(first!), 'limit requests of upstream "users" is reached: 3');
+    expect(acquireAt(upstream.endpoints[1]!).endpoint).toBeDefined();
+    first!.alone.report("success");
+    expect(acquireAt(first!).endpoint).toBe(first);
+    expect(upstream.stats.active).toBe(6);
   });
 
   it("refuses the call that would be one too many to wait, over all endpoints", () => {

@@ -106,6 +106,36 @@ describe("EnvelopeReader", () => {
     expect(notes.order).toEqual(["pass", "message"]);
   });
 
+  it("stops before an envelope that waits, and asks again with the bytes that follow, however the body is split", () => {
+    fc.assert(
+      fc.property(fc.array(message, { maxLength: 6 }), lengths, fc.nat({ max: 3 }), (messages, split, times) => {
+        let left = times;
+        const notes = new Notes((flags) => {
+          if (left-- > 0) return Handling.wait;
+          left = times;
+          return (flags % 3) as Handling; // pass, stream or gather
+        });
+        const reader = new EnvelopeReader(notes);
+        const body = join(messages.map(({ flags, payload }) => envelope(flags, payload)));
+        for (let at = 0, i = 0; at < body.length; i++) {
+          const upTo = Math.min(body.length, at + split[i % split.length]!);
+          for (let from = at; from < upTo; ) from = reader.push(body, from, upTo);
+          at = upTo;
+        }
+        while (reader.waits) {
+          expect(reader.atBoundary).toBe(false);
+          reader.push(body, 0, 0);
+        }
+        expect(reader.atBoundary).toBe(true);
+        const handled = (handling: Handling) => messages.filter(({ flags }) => flags % 3 === handling);
+        const passed = handled(Handling.pass).map(({ flags, payload }) => envelope(flags, payload));
+        expect(notes.passed).toEqual([...join(passed)]);
+        expect(notes.streamed).toEqual(handled(Handling.stream));
+        expect(notes.messages).toEqual(handled(Handling.gather));
+      }),
+    );
+  });
+
   it("gives a view of the piece for a payload that lies in it", () => {
     const body = envelope(0, Uint8Array.of(1, 2, 3));
     let view: Uint8Array | undefined;

@@ -1,6 +1,9 @@
 /** `manifold demo`: three gRPC servers of our own, Manifold in front of them and a page that calls them, to try it with nothing else at hand. */
 import { defaultAddress } from "../../config/build.ts";
+import type { RouteConfig } from "../../config/schema.ts";
 import { DemoService } from "../../gen/manifold/demo/v1/demo_pb.ts";
+import { StatsServiceFanOut } from "../../gen/manifold/demo/v1/stats_fanout_pb.ts";
+import { fanOutOf } from "../../schema/fan-outs.ts";
 import type { ServeCommand } from "../args.ts";
 import type { Carrier } from "../carrier.ts";
 import { partsOfEndpoints, withListeners } from "../configuration.ts";
@@ -21,10 +24,11 @@ export async function runDemo(command: ServeCommand): Promise<number> {
   if (command.to.length > 0) return runServe(command);
   const stop = stopSignals();
   const endpoints = await Promise.all(names.map(startDemoEndpoint));
-  const parts = partsOfEndpoints(
+  const toOne = partsOfEndpoints(
     endpoints.map(({ name, url }) => ({ name, url })),
     { protocols: ["grpc"], schema: "reflection" },
   );
+  const parts = { ...toOne, config: { ...toOne.config, routes: [...fanOutRoutes(), ...(toOne.config.routes ?? [])] } };
   const output = outputOf(command, parts.config);
   const page = demoPage();
   const running = await startSomewhere(command.listen, (listen) => {
@@ -36,6 +40,13 @@ export async function runDemo(command: ServeCommand): Promise<number> {
   const code = await serveUntilStopped(running, stop, output);
   await Promise.all(endpoints.map((endpoint) => endpoint.close()));
   return code;
+}
+
+/** What protoc-gen-manifold writes as `routes`: calls of the generated service go to all three. */
+function fanOutRoutes(): RouteConfig[] {
+  return StatsServiceFanOut.methods.map(fanOutOf).map(({ match, method, kind, layout, progressive }) => {
+    return { match: { method: match }, fan_out: { to: ["default"], method, kind, layout, progressive } };
+  });
 }
 
 /** Where nobody asked for a port and the usual one is taken, any other does. */
@@ -54,11 +65,15 @@ function invitation({ addresses }: Carrier): string[] {
   const { address, port } = addresses[0]!;
   const target = `${address.includes(":") ? `[${address}]` : address}:${port}`;
   const service = DemoService.typeName;
+  const all = StatsServiceFanOut.typeName;
   return [
     `try it in a browser: http://${target}/`,
     "or from another terminal:",
     `  curl -d '{"name": "Ada"}' -H 'content-type: application/json' http://${target}/${service}/Greet`,
     `  grpcurl -plaintext -d '{"from": 5, "interval_ms": 300}' ${target} ${service}/CountDown`,
     `  npx @bufbuild/buf curl --protocol grpc -d '{"name": "Ada"}' http://${target}/${service}/Greet`,
+    "all three at once, of which one fails:",
+    `  curl -d '{"fail": "demo-2"}' -H 'content-type: application/json' http://${target}/${all}/GetStats`,
+    `  npx @bufbuild/buf curl --protocol grpc -d '{"fail": "demo-2", "delay_ms": 500}' http://${target}/${all}/GetStatsProgressive`,
   ];
 }

@@ -24,7 +24,7 @@ export interface CheckerOptions {
 /** Checks of many proxies, begun at the same time, spread over this share of the interval. */
 const jitter = 0.1;
 
-/** Milliseconds after the loss of its connection, which is news of the endpoint, to the next check. */
+/** Milliseconds after the loss of a connection with Watch, which is news of the endpoint, to the next check. */
 const afterLossMs = 1_000;
 
 export class Checker {
@@ -119,8 +119,10 @@ export class Checker {
     if (this.#connection === undefined) return;
     this.#disconnect();
     if (this.#checking) return this.#done("failed", "connection lost");
+    const { question, intervalMs } = this.#options.health;
+    if (question.kind !== "grpc") return; // HTTP/1.1 connections that aren't used are closed all the time
     clearTimeout(this.#timer);
-    this.#wait(Math.min(this.#options.health.intervalMs, afterLossMs));
+    this.#wait(Math.min(intervalMs, afterLossMs));
   }
 
   #done(finding: Finding, why?: string): void {

@@ -304,6 +304,17 @@ describe("health by HTTP", () => {
     expect(endpoint.healthy).toBe(false);
   });
 
+  it("takes no notice of the end of a connection between two checks", () => {
+    const { connect } = start({ http: { path: "/" } });
+    const connection = connect();
+    connection.next().reply([[":status", "200"]]);
+    connection.dial.listener.onGoaway(0);
+    vi.advanceTimersByTime(9_999);
+    expect(transport.dials).toHaveLength(0);
+    vi.advanceTimersByTime(1);
+    connect().next();
+  });
+
   it("doesn't read a body without end", () => {
     const { connect } = start({ http: { path: "/" } });
     const asked = connect().next();

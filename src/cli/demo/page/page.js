@@ -1,5 +1,5 @@
-/** The demo's page: forms to calls, calls to rows of a table, and a count for each server. */
-import { call, methods, RpcError } from "./rpc.js";
+/** The demo's page: forms to calls, calls to rows of a table, a count for each server, and what each of them answers to a fan-out. */
+import { call, errorOfLeg, methods, msOfLeg, RpcError } from "./rpc.js";
 
 const $ = (id) => document.getElementById(id);
 const settings = $("settings");
@@ -14,7 +14,11 @@ let calls = 0;
 /** What cancels the stream that was started last, while it runs. */
 let streaming;
 
-for (const name of ["demo-1", "demo-2", "demo-3"]) server(name);
+for (const name of ["demo-1", "demo-2", "demo-3"]) {
+  server(name);
+  $("failing").append(new Option(name, name));
+  answer(name);
+}
 const [{ nextHopProtocol }] = performance.getEntriesByType("navigation");
 $("version").textContent = nextHopProtocol === "h2" ? "HTTP/2" : "HTTP/1.1";
 
@@ -35,9 +39,31 @@ $("countDown").addEventListener("submit", async (event) => {
     "CountDown",
     methods.countDown,
     { from: Number(from.value), intervalMs: Number(intervalMs.value) },
-    own.signal,
+    { signal: own.signal },
   );
   if (streaming === own) $("cancel").disabled = true;
+});
+
+$("getStats").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const { failing, delayMs } = event.target.elements;
+  for (const name of servers.keys()) answer(name, "…", "");
+  const seen = new Set();
+  const onLeg = (leg) => {
+    const { backend } = leg.info;
+    seen.add(backend);
+    server(backend);
+    count(backend, servers.get(backend).calls + 1);
+    const error = errorOfLeg(leg);
+    const { calls = 0, uptimeSeconds = 0 } = leg.reply ?? {};
+    const text = error
+      ? `${error.code}: ${error.message}`
+      : `${plural(calls, "call")} in ${plural(uptimeSeconds, "second")}`;
+    answer(backend, duration(msOfLeg(leg)), text, error ? "bad" : "ok");
+    return error === undefined;
+  };
+  await run("GetStats", methods.getStats, { fail: failing.value, delayMs: Number(delayMs.value) }, { onLeg });
+  for (const name of servers.keys()) if (!seen.has(name)) answer(name, "", "no answer", "bad");
 });
 
 $("fail").addEventListener("click", () => run("CountDown", methods.countDown, { from: 0, intervalMs: 0 }));
@@ -53,8 +79,8 @@ $("clear").addEventListener("click", () => {
 
 settings.addEventListener("submit", (event) => event.preventDefault());
 
-/** Makes a call and shows how it goes. Doesn't throw. */
-async function run(name, method, message, signal) {
+/** Makes a call and shows how it goes. `onLeg` is told each answer of a fan-out, and says whether it is a success. Doesn't throw. */
+async function run(name, method, message, { signal, onLeg } = {}) {
   const protocol = settings.elements.protocol.value;
   const timeoutMs = Number(settings.elements.timeoutMs.value);
   const row = addRow(name, protocol);
@@ -62,15 +88,19 @@ async function run(name, method, message, signal) {
   const startedAt = performance.now();
   const onHead = (headers) => {
     const name = headers.get("x-endpoint");
-    if (name === null) return; // Manifold's own answer
+    if (name === null || onLeg) return; // Manifold's own answer, or one of many servers
     row.server.textContent = name;
     count(name, server(name).calls + 1);
     mark(name);
   };
   const onMessage = (reply) => {
     if (replies.length === 0) row.first.textContent = duration(performance.now() - startedAt);
-    replies.push(reply.greeting ?? reply.number);
-    row.reply.textContent = shorten(replies);
+    if (onLeg) {
+      const legs = (reply.legs ?? []).map((leg) => `${leg.info.backend} ${onLeg(leg) ? "ok" : "failed"}`);
+      row.server.textContent = plural(replies.length + legs.length, "server");
+      replies.push(...legs);
+    } else replies.push(reply.greeting ?? reply.number);
+    row.reply.textContent = shorten(replies, onLeg ? ", " : " ");
   };
   let status = "ok";
   let why = "";
@@ -151,9 +181,29 @@ function mark(name) {
   for (const [each, { element }] of servers) element.classList.toggle("last", each === name);
 }
 
-function shorten(replies) {
+/** A server's answer to a fan-out: the time it took, and what it says. Nothing is shown of one that hasn't been asked. */
+function answer(name, time = "", text = "", className = "") {
+  let element = [...$("answers").children].find((each) => each.dataset.server === name);
+  if (element === undefined) {
+    element = document.createElement("li");
+    element.dataset.server = name;
+    element.append(document.createElement("b"), document.createElement("small"), document.createElement("span"));
+    $("answers").append(element);
+  }
+  const [label, elapsed, says] = element.children;
+  label.textContent = name;
+  elapsed.textContent = time;
+  says.textContent = text;
+  element.className = className;
+}
+
+function shorten(replies, between = " ") {
   const shown = replies.length <= 24 ? replies : [...replies.slice(0, 12), "…", ...replies.slice(-12)];
-  return shown.join(" ");
+  return shown.join(between);
+}
+
+function plural(number, unit) {
+  return `${number} ${unit}${number === 1 ? "" : "s"}`;
 }
 
 function duration(ms) {

@@ -13,16 +13,24 @@ export class RpcError extends Error {
 }
 
 /**
- * Fields of the demo's messages: number, and kind. "string" and "uint32" are all that is needed.
+ * Fields of the demo's messages: number, and kind: "string", "uint32", another message, or a list of one.
  */
 const messages = {
   GreetRequest: { name: [1, "string"] },
   GreetResponse: { greeting: [1, "string"], endpoint: [2, "string"] },
   CountDownRequest: { from: [1, "uint32"], intervalMs: [2, "uint32"] },
   CountDownResponse: { number: [1, "uint32"], endpoint: [2, "string"] },
+  GetStatsRequest: { fail: [1, "string"], delayMs: [2, "uint32"] },
+  GetStatsResponse: { endpoint: [1, "string"], calls: [2, "uint32"], uptimeSeconds: [3, "uint32"] },
+  Status: { code: [1, "uint32"], message: [2, "string"] },
+  Duration: { seconds: [1, "uint32"], nanos: [2, "uint32"] },
 };
+messages.LegInfo = { backend: [1, "string"], status: [2, messages.Status], elapsed: [3, messages.Duration] };
+messages.GetStatsLeg = { info: [1, messages.LegInfo], reply: [2, messages.GetStatsResponse] };
+messages.GetStatsFanOut = { legs: [1, [messages.GetStatsLeg]] };
 
 const service = "/manifold.demo.v1.DemoService/";
+const fanOut = "/manifold.demo.v1.StatsServiceFanOut/";
 
 export const methods = {
   greet: { path: `${service}Greet`, request: messages.GreetRequest, response: messages.GreetResponse, streams: false },
@@ -30,6 +38,13 @@ export const methods = {
     path: `${service}CountDown`,
     request: messages.CountDownRequest,
     response: messages.CountDownResponse,
+    streams: true,
+  },
+  /** Of all servers: each answer as it comes. */
+  getStats: {
+    path: `${fanOut}GetStatsProgressive`,
+    request: messages.GetStatsRequest,
+    response: messages.GetStatsFanOut,
     streams: true,
   },
 };
@@ -122,6 +137,17 @@ async function grpcWeb(method, message, { timeoutMs, signal, onHead, onMessage }
   throw new RpcError(codes[Number(status)] ?? `code ${status}`, percentDecode(trailers.get("grpc-message") ?? ""));
 }
 
+/** What a leg's status says, as RpcError has it. Undefined where it has none. */
+export function errorOfLeg({ info: { status } }) {
+  return status && new RpcError(codes[status.code] ?? `code ${status.code}`, status.message ?? "");
+}
+
+/** Milliseconds that a leg took: JSON has "0.25s", protobuf seconds and nanoseconds. */
+export function msOfLeg({ info: { elapsed } }) {
+  if (typeof elapsed === "string") return Number.parseFloat(elapsed) * 1_000;
+  return elapsed === undefined ? 0 : elapsed.seconds * 1_000 + elapsed.nanos / 1_000_000;
+}
+
 const codes =
   "ok canceled unknown invalid_argument deadline_exceeded not_found already_exists permission_denied resource_exhausted failed_precondition aborted out_of_range unimplemented internal unavailable data_loss unauthenticated".split(
     " ",
@@ -176,7 +202,7 @@ async function* envelopes(body) {
   if (held.length > 0) throw new RpcError("internal", "the response ended inside a message");
 }
 
-/** Protobuf, as far as it is needed: fields that are empty or 0 are left out. */
+/** Protobuf, as far as requests need it: fields that are empty or 0 are left out. */
 export function encode(type, message) {
   const bytes = [];
   for (const [name, [number, kind]] of Object.entries(type)) {
@@ -191,10 +217,10 @@ export function encode(type, message) {
   return new Uint8Array(bytes);
 }
 
-/** Fields that aren't known are skipped, those that aren't there are empty or 0. */
+/** Fields that aren't known are skipped, those that aren't there are empty, 0 or undefined. */
 export function decode(type, bytes) {
   const fields = Object.entries(type);
-  const message = Object.fromEntries(fields.map(([name, [, kind]]) => [name, kind === "string" ? "" : 0]));
+  const message = Object.fromEntries(fields.map(([name, [, kind]]) => [name, emptyOf(kind)]));
   let at = 0;
   const readVarint = () => {
     let value = 0;
@@ -206,17 +232,25 @@ export function decode(type, bytes) {
   };
   while (at < bytes.length) {
     const tag = readVarint();
-    const name = fields.find(([, [number]]) => number === tag >>> 3)?.[0];
+    const [name, [, kind]] = fields.find(([, [number]]) => number === tag >>> 3) ?? [undefined, []];
     let value = 0;
     if ((tag & 7) === 2) {
       const size = readVarint();
-      value = text.decode(bytes.subarray(at, at + size));
+      const payload = bytes.subarray(at, at + size);
       at += size;
+      if (Array.isArray(kind)) value = [...message[name], decode(kind[0], payload)];
+      else value = typeof kind === "object" ? decode(kind, payload) : text.decode(payload);
     } else if ((tag & 7) === 0) value = readVarint();
     else throw new RpcError("internal", `wire type ${tag & 7} isn't read here`);
     if (name !== undefined) message[name] = value;
   }
   return message;
+}
+
+function emptyOf(kind) {
+  if (Array.isArray(kind)) return [];
+  if (typeof kind === "object") return undefined;
+  return kind === "string" ? "" : 0;
 }
 
 function varint(value) {

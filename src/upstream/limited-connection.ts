@@ -1,0 +1,149 @@
+/** Limited connection: a connection to an upstream on whose streams no message may be larger than it says. */
+import type { HttpStream, ResetCause, StreamListener } from "../http2/api.ts";
+import { ErrorCode } from "../http2/errors.ts";
+import { type Field, FieldKind, valueOf } from "../http2/field.ts";
+import { bodyFormOf, MessageLimit } from "../wire/message-limit.ts";
+import type { UpstreamConnection } from "./connection.ts";
+
+/** Bytes of one message, as it is on the wire; undefined: any. */
+export interface MessageLimits {
+  readonly request: number | undefined;
+  readonly response: number | undefined;
+}
+
+export class LimitedConnection implements UpstreamConnection {
+  readonly #inner: UpstreamConnection;
+  readonly #limits: MessageLimits;
+
+  constructor(inner: UpstreamConnection, limits: MessageLimits) {
+    this.#inner = inner;
+    this.#limits = limits;
+  }
+
+  get room(): number {
+    return this.#inner.room;
+  }
+
+  get streamCount(): number {
+    return this.#inner.streamCount;
+  }
+
+  get resetsSent(): number {
+    return this.#inner.resetsSent;
+  }
+
+  get closed(): boolean {
+    return this.#inner.closed;
+  }
+
+  request(fields: readonly Field[], end: boolean, listener: StreamListener): HttpStream {
+    const stream = new LimitedStream(this.#limits, valueOf(fields, "content-type"), listener);
+    stream.below = this.#inner.request(fields, end, stream);
+    return stream;
+  }
+
+  shutdown(): void {
+    this.#inner.shutdown();
+  }
+
+  destroy(error?: Error): void {
+    this.#inner.destroy(error);
+  }
+}
+
+/** Passes all both ways, up to the prefix of a message that is too large: that ends it on both sides. */
+class LimitedStream implements HttpStream, StreamListener {
+  listener: StreamListener;
+  below!: HttpStream;
+  readonly #request: MessageLimit | undefined;
+  readonly #maxResponse: number | undefined;
+  #response: MessageLimit | undefined;
+  #over = false;
+
+  constructor({ request, response }: MessageLimits, contentType: string | undefined, listener: StreamListener) {
+    this.listener = listener;
+    this.#maxResponse = response;
+    if (request !== undefined) this.#request = new MessageLimit(request, bodyFormOf(contentType));
+  }
+
+  get remoteEnded(): boolean {
+    return this.below.remoteEnded;
+  }
+
+  get localEnded(): boolean {
+    return this.below.localEnded;
+  }
+
+  get closed(): boolean {
+    return this.below.closed;
+  }
+
+  sendHeaders(fields: readonly Field[], end: boolean): void {
+    this.below.sendHeaders(fields, end);
+  }
+
+  sendData(bytes: Uint8Array, start: number, stop: number, end: boolean): boolean {
+    if (this.#over) return true;
+    const length = this.#request?.push(bytes, start, stop) ?? 0;
+    if (length === 0) return this.below.sendData(bytes, start, stop, end);
+    this.#end();
+    // later: whoever sends is in the middle of it, and may not even have this stream yet
+    queueMicrotask(() => this.listener.onReset(ErrorCode.enhanceYourCalm, "too_large"));
+    return true;
+  }
+
+  end(): void {
+    this.below.end();
+  }
+
+  consume(bytes: number): void {
+    this.below.consume(bytes);
+  }
+
+  reset(code: ErrorCode): void {
+    this.#over = true;
+    this.below.reset(code);
+  }
+
+  dropQueue(): void {
+    this.below.dropQueue();
+  }
+
+  onHeaders(fields: Field[], end: boolean): void {
+    if (this.#over) return;
+    const head = fields[0];
+    const interim = head?.kind === FieldKind.status && head.value.startsWith("1");
+    if (this.#maxResponse !== undefined && !interim && !end) {
+      this.#response = new MessageLimit(this.#maxResponse, bodyFormOf(valueOf(fields, "content-type")));
+    }
+    this.listener.onHeaders(fields, end);
+  }
+
+  onData(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
+    if (this.#over) return;
+    const length = this.#response?.push(bytes, start, stop) ?? 0;
+    if (length === 0) return this.listener.onData(bytes, start, stop, end);
+    const { begin } = this.#response!; // the messages before it are the caller's
+    if (begin > start) this.listener.onData(bytes, start, begin, false);
+    if (this.#over) return;
+    this.#end();
+    this.listener.onReset(ErrorCode.enhanceYourCalm, "too_large");
+  }
+
+  onTrailers(fields: Field[]): void {
+    if (!this.#over) this.listener.onTrailers(fields);
+  }
+
+  onSent(bytes: number): void {
+    if (!this.#over) this.listener.onSent(bytes);
+  }
+
+  onReset(code: ErrorCode, cause: ResetCause): void {
+    if (!this.#over) this.listener.onReset(code, cause);
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.below.reset(ErrorCode.cancel);
+  }
+}
