@@ -193,7 +193,7 @@ onRuntime("faults of fan-outs", () => {
     await stage.survive(async () => {
       const peer = await stage.connect();
       for (const path of [unaryPath, streamPath]) {
-        const result = await call(peer, path, { headers: [["grpc-timeout", "300m"]] });
+        const result = await call(peer, path, { headers: [["grpc-timeout", "600m"]] });
         expect(result.status).toBe(4);
         expect(result.messages).toHaveLength(path === streamPath ? legs - 1 : 0);
         await until("the stalled leg to be reset", () => nodes.newest()[5]!.reset === 8);

@@ -66,7 +66,7 @@ onRuntime("fan-out", () => {
         route("Select", { to: ["three", "dead"], select: { header: "Nodes" } }),
         route("Quorum", { gather: { wait: { quorum: 2 } } }),
         route("First", { gather: { wait: "first" } }),
-        route("Timed", { gather: { leg_timeout: "100ms" } }),
+        route("Timed", { gather: { leg_timeout: "400ms" } }),
         route("Narrow", { to: "eight", gather: { max_concurrent: 2, order: "arrival" } }),
         route("Strict", { gather: { fail: "call" } }),
         route("Bare", { gather: { metadata: "none" } }),
