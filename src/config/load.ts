@@ -78,7 +78,8 @@ export async function loadConfig(file: string, read: ReadFile = fromDisk): Promi
   const includes = readIncludes(source, readBeside, whyUnread);
   problems.push(...includes.problems);
   const schemaOf = schemasByUpstream(parts, schemas);
-  problems.push(...parts.routes.flatMap((part) => shapeProblems(source, part, schemaOf)));
+  const routes = [...parts.routes, ...routesOf(includes).map((value) => ({ path: ["include"], value }))];
+  problems.push(...routes.flatMap((part) => shapeProblems(source, part, schemaOf)));
   const admin = readAdminToken(source, (path) => asText(readBeside(path)), whyUnread);
   problems.push(...admin.problems);
   const module = await importModule(source, file, readBeside);

@@ -134,7 +134,7 @@ export class FanOut implements HttpStream, LegOwner {
       const { consumed } = leg;
       if (leg.closed) continue;
       if (consumed > quickest) quickest = consumed;
-      if (consumed >= slowest) continue;
+      if (consumed >= slowest || (!waits && consumed < leg.lateBy)) continue;
       slowest = consumed;
       this.#slowest = leg;
     }
@@ -204,7 +204,7 @@ export class FanOut implements HttpStream, LegOwner {
 
   #begin(): void {
     const index = this.legs.length;
-    const leg = new Leg(this, this.#parts.endpoints[index]!, index);
+    const leg = new Leg(this, this.#parts.endpoints[index]!, { index, lateBy: this.#bytes });
     this.legs.push(leg);
     leg.remoteEnded = this.localEnded && this.#bytes === 0 && this.#trailers === undefined;
     try {
@@ -223,7 +223,9 @@ export class FanOut implements HttpStream, LegOwner {
 
   #dropBehind(quickest: number): void {
     const error = new ConnectError(`more than ${maxBehind} bytes behind the others`, Code.ResourceExhausted);
-    for (const leg of this.legs) if (quickest - leg.consumed > maxBehind) leg.drop(error);
+    for (const leg of this.legs) {
+      if (leg.consumed >= leg.lateBy && quickest - leg.consumed > maxBehind) leg.drop(error);
+    }
   }
 
   #stop(): void {

@@ -3,7 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { prefixLength } from "../wire/envelope.ts";
 import type { RpcStatus } from "../wire/rpc-status.ts";
 import { Batch } from "./batch.ts";
-import { noReply } from "./joined-reply.ts";
+import { noReply, notNeeded } from "./joined-reply.ts";
 import type { Leg } from "./leg.ts";
 import { Reply } from "./reply.ts";
 
@@ -18,6 +18,8 @@ export class InterleavedReply extends Reply {
   /** Oldest first. */
   readonly #sent: Sent[] = [];
   readonly #batch = new Batch(this.fanOut);
+  /** Places of the legs that have ended. */
+  readonly #ended = new Set<number>();
   /** Of a unary method: each leg's reply, until the leg has ended well. */
   readonly #replies = new Map<Leg, Uint8Array>();
 
@@ -43,6 +45,7 @@ export class InterleavedReply extends Reply {
       if (reply === undefined) return this.fanOut.fall(leg, noReply);
       this.#send(leg, reply);
     }
+    this.#ended.add(leg.index);
     this.fanOut.tally.succeeded++;
   }
 
@@ -50,6 +53,7 @@ export class InterleavedReply extends Reply {
     this.#release(leg);
     const entry = this.failed(leg, status);
     if (entry === undefined) return false;
+    this.#ended.add(leg.index);
     this.#send(leg, entry);
     return true;
   }
@@ -67,12 +71,25 @@ export class InterleavedReply extends Reply {
     }
   }
 
+  /** Of a unary method each leg has an entry, those too that weren't waited for. */
   finish(): void {
+    if (!this.options.stream) this.#addNotNeeded();
     this.trailers();
   }
 
   protected override flush(): void {
     this.#batch.flush();
+  }
+
+  #addNotNeeded(): void {
+    this.fanOut.endpoints.forEach(({ name }, index) => {
+      if (this.#ended.has(index)) return;
+      const elapsedMs = this.fanOut.legs[index]?.elapsedMs ?? 0;
+      const entry = this.options.layout.fail({ backend: name, elapsedMs }, notNeeded, false);
+      if (entry === undefined) return;
+      this.head();
+      this.#batch.add(entry);
+    });
   }
 
   #send(leg: Leg, message: Uint8Array): void {

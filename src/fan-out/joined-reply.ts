@@ -4,7 +4,8 @@ import type { RpcStatus } from "../wire/rpc-status.ts";
 import type { Leg } from "./leg.ts";
 import { Reply } from "./reply.ts";
 
-const notNeeded: RpcStatus = {
+/** Of a leg that was cancelled because the others are enough. */
+export const notNeeded: RpcStatus = {
   code: Code.Canceled,
   message: "not waited for: enough others have answered",
   details: [],
@@ -37,6 +38,7 @@ export class JoinedReply extends Reply {
   fall(leg: Leg, status: RpcStatus): boolean {
     const entry = this.failed(leg, status);
     if (entry === undefined) return false;
+    this.fanOut.room.hold(-(this.#entries[leg.index]?.length ?? 0));
     this.#entries[leg.index] = entry;
     this.#order.push(leg.index);
     return true;

@@ -42,6 +42,8 @@ export class Leg implements HttpStream, EnvelopeSink {
   closed = false;
   /** Bytes of the request that have left for the endpoint. */
   consumed = 0;
+  /** Those that had come when it began, which it can't be blamed for not having taken. */
+  readonly lateBy: number;
   readonly startedAt = turn.now;
   /** Headers and trailers of its reply; empty until they have come. */
   head: readonly Field[] = [];
@@ -61,7 +63,8 @@ export class Leg implements HttpStream, EnvelopeSink {
   #unread: BodyRange[] = [];
   #ending: readonly Field[] | undefined;
 
-  constructor(owner: LegOwner, endpoint: Endpoint, index: number) {
+  constructor(owner: LegOwner, endpoint: Endpoint, { index, lateBy }: { index: number; lateBy: number }) {
+    this.lateBy = lateBy;
     this.#owner = owner;
     this.endpoint = endpoint;
     this.index = index;
@@ -126,7 +129,7 @@ export class Leg implements HttpStream, EnvelopeSink {
       if (this.#waits) keepRange(this.#unread, bytes, start, stop);
       else this.#read(bytes, start, stop);
     }
-    if (!this.#waits && this.#ending !== undefined) this.#finish(this.#ending);
+    if (!this.closed && !this.#waits && this.#ending !== undefined) this.#finish(this.#ending);
     this.#giveCredit();
   }
 
@@ -231,6 +234,7 @@ export class Leg implements HttpStream, EnvelopeSink {
   }
 
   #over(status: RpcStatus): void {
+    if (this.closed) return;
     this.closed = true;
     this.localEnded = true;
     this.#release();

@@ -2,7 +2,7 @@
 
 /** How the replies of a fan-out are waited for. */
 export interface GatherPolicy {
-  /** For all legs, for so many successes, or for the first success. Of replies that are told as they come, all are. Default "all". */
+  /** For all legs, for so many successes, or for the first success. Of streams, all are waited for. Default "all". */
   readonly wait?: "all" | "first" | { readonly quorum: number };
   /** Milliseconds for one leg; the caller's remaining time counts where it is shorter. Default: the caller's alone. */
   readonly legTimeoutMs?: number;

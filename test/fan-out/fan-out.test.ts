@@ -197,6 +197,35 @@ describe("a unary fan-out", () => {
     expect(entriesOf(caller)).toEqual([["node-1=of 1", "node-2=of 2", "node-0=of 0"]]);
   });
 
+  it("holds nothing for a leg that fails behind its reply", async () => {
+    const { call, leg } = await fanOutStage({ gather: { maxMessageBytes: 1_000, maxTotalBytes: 1_500 } }, 2);
+    const caller = call(grpcRequest, true);
+    await settle();
+    answer(leg(0), "x".repeat(900), 13);
+    await settle();
+    answer(leg(1), "y".repeat(900));
+    await settle();
+    expect(entriesOf(caller)).toEqual([["node-0!13 ", `node-1=${"y".repeat(900)}`]]);
+  });
+
+  it("doesn't blame a leg for what came before it began", async () => {
+    const gather = { maxConcurrent: 1, onSlow: "drop_leg" } as const;
+    const { call, leg } = await fanOutStage({ gather }, 2);
+    const caller = call();
+    await settle();
+    const big = Buffer.alloc(400 << 10);
+    send(caller, big);
+    await settle(500);
+    answer(leg(0), "a");
+    await settle(500);
+    send(caller, "end", true);
+    await settle(500);
+    expect(leg(1).bytes.length).toBe(big.length + 3);
+    answer(leg(1), "b");
+    await settle();
+    expect(entriesOf(caller)).toEqual([["node-0=a", "node-1=b"]]);
+  });
+
   it("cancels all legs when its caller cancels", async () => {
     const { call, leg, records } = await fanOutStage();
     const caller = call();
@@ -294,6 +323,17 @@ describe("a progressive fan-out", () => {
     await settle();
     expect(entriesOf(caller)).toEqual([["node-1=quick"], ["node-2!14 dead"], ["node-0!13 "]]);
     expect(caller.events.at(-1)).toMatch(/^trailers grpc-status=0/);
+  });
+
+  it("has an entry for each leg that isn't waited for", async () => {
+    const { call, leg } = await fanOutStage({ kind: "progressive", gather: { wait: "first" } });
+    const caller = call(grpcRequest, true);
+    await settle();
+    answer(leg(1), "quick");
+    await settle();
+    const canceled = "!1 not waited for: enough others have answered";
+    expect(entriesOf(caller)).toEqual([["node-1=quick"], [`node-0${canceled}`], [`node-2${canceled}`]]);
+    expect(leg(2).events.at(-1)).toMatch(/^reset 8 /);
   });
 });
 
