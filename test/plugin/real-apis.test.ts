@@ -1,14 +1,17 @@
-/** The generator on APIs that nobody here wrote: generated, built, linted, and read with what the layout `wrap` writes. */
-import { existsSync, readdirSync } from "node:fs";
+/** The generator on APIs that nobody here wrote: generated, built, linted, read with what the layout `wrap` writes, and called. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { create, createFileRegistry, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, createFileRegistry, type DescMethodUnary, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, describe, expect, it } from "vitest";
 import { wrap } from "../../src/layout/wrap.ts";
 import { type FanOutMethod, fanOutsOf } from "../../src/schema/fan-outs.ts";
+import { startManifold } from "../support/manifold.ts";
 import { run } from "../support/program.ts";
 import { root } from "../support/runtimes.ts";
+import { startUpstream } from "../support/upstream.ts";
 import { Workspace } from "./workspace.ts";
 
 interface Api {
@@ -104,8 +107,47 @@ describe.each(apis)("protoc-gen-manifold, given $name,", ({ name, folders, from,
     expect(await space.buf("format", "--diff", "generated")).toMatchObject({ stdout: "", exit: 0 });
     for (const method of methods) expectReadable(types, method);
     await expectTypes(space);
+    await expectAnswers(space, types, methods);
   });
 });
+
+/** Calls every unary fan-out through the built command, with the image of what was generated and two servers that echo. */
+async function expectAnswers(
+  space: Workspace,
+  types: ReturnType<typeof createFileRegistry>,
+  methods: readonly FanOutMethod[],
+): Promise<void> {
+  const servers = await Promise.all([1, 2].map(() => startUpstream({ record: false })));
+  const manifold = await startManifold({
+    runtime: "node",
+    files: { "fan-outs.binpb": readFileSync(join(space.path, "image.binpb")) },
+    config: {
+      listeners: [{ address: "127.0.0.1:0" }],
+      upstreams: { nodes: { endpoints: servers.map(({ url }, at) => ({ name: `node-${at}`, url })) } },
+      include: [{ file: "fan-outs.binpb", to: "nodes" }],
+    },
+  });
+  try {
+    const transport = createGrpcTransport({ baseUrl: `http://127.0.0.1:${manifold.port}`, defaultTimeoutMs: 10_000 });
+    const unary = methods.filter(({ kind, progressive }) => kind === "unary" && !progressive);
+    for (const { match } of unary.slice(0, 20)) {
+      const [service = "", name] = match.split("/");
+      const method = types.getService(service)!.methods.find((one) => one.name === name)! as DescMethodUnary;
+      const { message } = await transport.unary(method, undefined, undefined, undefined, create(method.input));
+      // biome-ignore lint/suspicious/noExplicitAny: it is as the descriptor says, which has no type here
+      const legs = (message as any).legs.map(({ info, reply }: any) => [
+        info.backend,
+        info.status,
+        reply !== undefined,
+      ]);
+      expect([match, legs]).toEqual([match, [0, 1].map((at) => [`node-${at}`, undefined, true])]);
+    }
+    expect(unary.length).toBeGreaterThan(0);
+  } finally {
+    await manifold.stop();
+    for (const server of servers) await server.close();
+  }
+}
 
 /** What the linter says of the generated files, by rules that the source keeps. */
 async function newFaults(space: Workspace): Promise<string[]> {
