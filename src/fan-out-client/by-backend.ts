@@ -22,8 +22,8 @@ export interface MergedReply {
 }
 
 /**
- * What each backend answered, or the error that it failed with. Nothing is left out: of two backends with one name the second has
- * " (2)" behind it, and so on.
+ * What each backend answered, or the error that it failed with. Nothing is left out: of two legs with one name the second has
+ * " (2)" behind it, and so on. Merged elements don't say which leg of a name they are of: these are one answer.
  */
 export const byBackend: ByBackend<never> = byBackendWith<never>([]);
 
