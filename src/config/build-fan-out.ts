@@ -10,6 +10,7 @@ import type { Schema } from "../schema/schema.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { mergeFieldsOf } from "./check-fan-out.ts";
 import { type FanOutConfig, type GatherConfig, methodKinds } from "./fan-out-schema.ts";
+import { given } from "./given.ts";
 
 /** What a fan-out is in a route; of its method see `methodRewrite`. */
 export function fanOutOptions(
@@ -56,7 +57,7 @@ function gathered(kind: MethodKind): FanOutKind {
 
 function gatherPolicy(config: GatherConfig): GatherPolicy {
   const { wait, order, fail, metadata } = config;
-  const given = {
+  return given({
     wait,
     order,
     fail,
@@ -66,6 +67,5 @@ function gatherPolicy(config: GatherConfig): GatherPolicy {
     onSlow: config.on_slow,
     maxMessageBytes: config.max_message,
     maxTotalBytes: config.max_total,
-  };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as GatherPolicy;
+  });
 }

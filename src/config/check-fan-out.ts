@@ -6,6 +6,7 @@ import { compileMatch } from "../route/match.ts";
 import type { MethodSchema, Schema } from "../schema/schema.ts";
 import { isMap, type Part } from "./check.ts";
 import type { FanOutConfig } from "./fan-out-schema.ts";
+import { given } from "./given.ts";
 import type { Problem } from "./problem.ts";
 import type { RouteConfig } from "./schema.ts";
 import type { Source } from "./source.ts";
@@ -82,11 +83,6 @@ function* methodsOf({ match, fan_out: fanOut }: RouteConfig, schema: Schema | un
 /** The numbers that a layout writes; undefined for one that wraps. */
 export function mergeFieldsOf(layout: FanOutConfig["layout"]): MergeFields | undefined {
   if (layout === undefined || layout === "wrap") return undefined;
-  if (typeof layout !== "string") return { ...siderolabs, ...definedOf(layout.merge) };
+  if (typeof layout !== "string") return { ...siderolabs, ...given(layout.merge) };
   return { merge: siderolabs, talos }[layout as Exclude<LayoutName, "wrap">];
-}
-
-function definedOf<T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
-  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries) as { [Key in keyof T]?: Exclude<T[Key], undefined> };
 }

@@ -49,9 +49,14 @@ export function isMap(value: unknown): value is Record<string, unknown> {
   return kindOf(value) === "a map";
 }
 
+/** Names of the upstreams, sound or not. */
+export function upstreamNames(source: Source): string[] {
+  return rawParts(source, "upstreams").map(({ path }) => String(path[1]));
+}
+
 /** Everything that makes the file unusable although its shape is right. */
 export function crossProblems(source: Source, parts: Parts): Problem[] {
-  const upstreams = rawParts(source, "upstreams").map(({ path }) => String(path[1]));
+  const upstreams = upstreamNames(source);
   return [
     ...repeatedAddresses(source, parts.listeners),
     ...parts.listeners.flatMap((part) => corsProblems(source, part)),

@@ -2,7 +2,7 @@
 import { fanOutsOf } from "../schema/fan-outs.ts";
 import { schemaOfTypes, typesOfImage } from "../schema/image.ts";
 import type { Schema } from "../schema/schema.ts";
-import { isMap, type Part, rawParts, routeProblems } from "./check.ts";
+import { isMap, type Part, rawParts, routeProblems, upstreamNames } from "./check.ts";
 import { fanOutProblems } from "./check-fan-out.ts";
 import type { IncludeConfig } from "./fan-out-schema.ts";
 import { include } from "./fan-out-schema.ts";
@@ -70,7 +70,7 @@ function routesOfFile(source: Source, { path, value }: Part<Include>, bytes: Uin
   const lines = own.text.split(/\r?\n/);
   const foreign = (problem: Problem): Problem => ({ ...problem, text: lines[problem.line - 1] ?? "" });
   if (own.problems.length > 0) return { routes: [], problems: own.problems.map(foreign) };
-  const upstreams = rawParts(source, "upstreams").map((upstream) => String(upstream.path[1]));
+  const upstreams = upstreamNames(source);
   const problems = [
     ...schemaProblems(own, includedSchema),
     ...rawParts(own, "routes").flatMap((part) => [
@@ -86,7 +86,7 @@ function routesOfFile(source: Source, { path, value }: Part<Include>, bytes: Uin
 
 function routesOfImage(source: Source, { path, value }: Part<Include>, bytes: Uint8Array): Includes {
   const problem = (message: string): Includes => ({ routes: [], problems: [source.problem(path, message)] });
-  const upstreams = rawParts(source, "upstreams").map((upstream) => String(upstream.path[1]));
+  const upstreams = upstreamNames(source);
   if (value.to === undefined) return problem(`an image says no upstreams: give { file: ${value.file}, to: [...] }`);
   try {
     const types = typesOfImage(bytes);

@@ -6,6 +6,7 @@ import type { Layout } from "../layout/layout.ts";
 import type { Schema } from "../schema/schema.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { trimSpace } from "../wire/white-space.ts";
 import type { Destination, FanOutKind, OneToMany, Rewrite } from "./director.ts";
 import type { GatherPolicy } from "./gather-policy.ts";
 import { compileMatch, type Match } from "./match.ts";
@@ -95,9 +96,7 @@ function kindsOf(kind: FanOutOptions["kind"]): (call: Call) => FanOutKind | unde
 function selected(call: Call, header: string, all: readonly Endpoint[]): readonly Endpoint[] {
   const values = call.headerValues(header.toLowerCase());
   if (values.length === 0) return all;
-  const names = new Set(
-    values.flatMap((value) => value.split(",")).map((name) => name.replace(/^[ \t]+|[ \t]+$/g, "")),
-  );
+  const names = new Set(values.flatMap((value) => value.split(",")).map(trimSpace));
   names.delete("");
   const chosen = all.filter(({ name }) => names.has(name));
   for (const { name } of chosen) names.delete(name);
