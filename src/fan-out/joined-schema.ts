@@ -1,14 +1,9 @@
 /** Joined schema: what the caller of a fan-out gets, described by means of what its endpoints answer: for callers that speak JSON. */
 import { create, createFileRegistry, createRegistry, type DescFile, type DescMessage } from "@bufbuild/protobuf";
-import {
-  DescriptorProtoSchema,
-  FieldDescriptorProto_Label,
-  FieldDescriptorProto_Type,
-  FieldDescriptorProtoSchema,
-  FileDescriptorProtoSchema,
-} from "@bufbuild/protobuf/wkt";
+import { DescriptorProtoSchema, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { file_manifold_v1_fanout, LegInfoSchema } from "../gen/manifold/v1/fanout_pb.ts";
 import type { OneToMany } from "../route/director.ts";
+import { messageField } from "../schema/message-field.ts";
 import { type MethodSchema, methodUnknown, type Schema, schemaNeeded } from "../schema/schema.ts";
 
 /**
@@ -59,24 +54,19 @@ function messagesOf(reply: DescMessage): { fanOut: DescMessage; leg: DescMessage
     syntax: "proto3",
     dependency: [...files.keys()],
     messageType: [
-      create(DescriptorProtoSchema, { name: "FanOut", field: [field("legs", 1, ".manifold.joined.Leg", true)] }),
+      create(DescriptorProtoSchema, {
+        name: "FanOut",
+        field: [messageField({ name: "legs", type: ".manifold.joined.Leg", repeated: true }, 1)],
+      }),
       create(DescriptorProtoSchema, {
         name: "Leg",
-        field: [field("info", 1, `.${LegInfoSchema.typeName}`), field("reply", 2, `.${reply.typeName}`)],
+        field: [
+          messageField({ name: "info", type: `.${LegInfoSchema.typeName}` }, 1),
+          messageField({ name: "reply", type: `.${reply.typeName}` }, 2),
+        ],
       }),
     ],
   });
   const registry = createFileRegistry(proto, (file) => files.get(file));
   return { fanOut: registry.getMessage("manifold.joined.FanOut")!, leg: registry.getMessage("manifold.joined.Leg")! };
-}
-
-function field(name: string, number: number, typeName: string, repeated = false) {
-  return create(FieldDescriptorProtoSchema, {
-    name,
-    jsonName: name,
-    number,
-    label: repeated ? FieldDescriptorProto_Label.REPEATED : FieldDescriptorProto_Label.OPTIONAL,
-    type: FieldDescriptorProto_Type.MESSAGE,
-    typeName,
-  });
 }

@@ -3,10 +3,6 @@ import { create, createFileRegistry, type DescFile, setExtension } from "@bufbui
 import {
   type DescriptorProto,
   DescriptorProtoSchema,
-  type FieldDescriptorProto,
-  FieldDescriptorProto_Label,
-  FieldDescriptorProto_Type,
-  FieldDescriptorProtoSchema,
   FileDescriptorProtoSchema,
   type MethodDescriptorProto,
   MethodDescriptorProtoSchema,
@@ -19,6 +15,7 @@ import {
 } from "@bufbuild/protobuf/wkt";
 import { getComments, getSyntaxComments } from "@bufbuild/protoplugin";
 import { FanOutOfSchema, fan_out_of, Layout, MergeFieldsSchema } from "../gen/manifold/v1/fanout_pb.ts";
+import { type MessageField, messageField } from "../schema/message-field.ts";
 import { Commentary } from "./commentary.ts";
 import { fileOptionsOf } from "./file-options.ts";
 import type { FilePlan, MethodPlan, ServicePlan } from "./plan.ts";
@@ -149,10 +146,7 @@ function outputOf({ source, messages }: MethodPlan, builder: Builder): string {
   return full(fanOut ?? leg);
 }
 
-interface FieldPlan {
-  readonly name: string;
-  readonly type: string;
-  readonly repeated?: boolean;
+interface FieldPlan extends MessageField {
   readonly comment: string;
 }
 
@@ -167,17 +161,6 @@ function addMessage(
   comments.add(["message", at], [comment]);
   for (const [index, field] of fields.entries()) comments.add(["message", at, "field", index], [field.comment]);
   messages.push(
-    create(DescriptorProtoSchema, { name, field: fields.map((field, index) => fieldOf(field, index + 1)) }),
+    create(DescriptorProtoSchema, { name, field: fields.map((field, index) => messageField(field, index + 1)) }),
   );
-}
-
-function fieldOf({ name, type, repeated }: FieldPlan, number: number): FieldDescriptorProto {
-  return create(FieldDescriptorProtoSchema, {
-    name,
-    jsonName: name,
-    number,
-    label: repeated ? FieldDescriptorProto_Label.REPEATED : FieldDescriptorProto_Label.OPTIONAL,
-    type: FieldDescriptorProto_Type.MESSAGE,
-    typeName: type,
-  });
 }
