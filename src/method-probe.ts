@@ -4,7 +4,7 @@
  */
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { KindListener } from "./protocol/connect-stream.ts";
-import { maxHeldMessage } from "./protocol/layer.ts";
+import { maxHeldMessage } from "./protocol/held-message.ts";
 import type { MethodKind } from "./protocol/layers.ts";
 import type { MethodKinds } from "./protocol/method-kinds.ts";
 import type { RequestBody } from "./request-body.ts";

@@ -1,13 +1,10 @@
-/** Layer: a protocol's dress over a stream. Below is what is on the wire, above is always gRPC over HTTP/2's form. */
-import type { HttpStream, ResetCause, StreamListener } from "../http2/api.ts";
-import type { ErrorCode } from "../http2/errors.ts";
-import type { Field } from "../http2/field.ts";
-
-/** Most bytes of a message that has to be held whole to be written in another protocol. Default 4 MiB, as gRPC's own. */
-export const maxHeldMessage = 4 << 20;
+/** Layer: what stands between a stream and who uses it. */
+import type { HttpStream, ResetCause, StreamListener } from "./api.ts";
+import type { ErrorCode } from "./errors.ts";
+import type { Field } from "./field.ts";
 
 /**
- * Passes everything both ways. A protocol overrides what it says otherwise: what goes down on its way to the wire
+ * Passes everything both ways. A layer of a protocol, below which is what is on the wire and above which is gRPC over HTTP/2's form, overrides what it says otherwise: what goes down on its way to the wire
  * (`send...`, `consume`), what comes up from it (`on...`). On the caller's side the relay is above, on the upstream's an attempt.
  */
 export class Layer implements HttpStream, StreamListener {

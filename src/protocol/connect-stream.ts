@@ -7,8 +7,8 @@ import { parseEncodings } from "../wire/encoding.ts";
 import { EnvelopeFlag } from "../wire/envelope.ts";
 import { isMetadata, isStatusHeader } from "../wire/metadata.ts";
 import { formatConnectTimeout, parseGrpcTimeout } from "../wire/timeout.ts";
+import { maxHeldMessage } from "./held-message.ts";
 import { LastEnvelopeClient, LastEnvelopeServer } from "./last-envelope.ts";
-import { maxHeldMessage } from "./layer.ts";
 
 /** What gRPC and Connect streams call the same two things. */
 const toGrpcNames = new Map([

@@ -5,6 +5,7 @@ import type { ResetCause } from "../http2/api.ts";
 import { type BodyRange, joinRanges, keepRange } from "../http2/body.ts";
 import { ErrorCode } from "../http2/errors.ts";
 import { Field, FieldKind, valueOf } from "../http2/field.ts";
+import { Layer } from "../http2/layer.ts";
 import { parseConnectError } from "../wire/connect-error.ts";
 import { mediaType } from "../wire/content-type.ts";
 import { isCompressed } from "../wire/encoding.ts";
@@ -12,7 +13,7 @@ import { EnvelopeFlag, EnvelopeReader, type EnvelopeSink, envelopePrefix, Handli
 import { isMetadata, splitTrailers } from "../wire/metadata.ts";
 import { fieldsOfStatus, type RpcStatus } from "../wire/rpc-status.ts";
 import { type KindListener, withConnectTimeout } from "./connect-stream.ts";
-import { Layer, maxHeldMessage } from "./layer.ts";
+import { maxHeldMessage } from "./held-message.ts";
 
 /** A gRPC request's fields as those of a unary Connect request. */
 export function requestToConnectUnary(fields: readonly Field[], codec: string, compressed: boolean): Field[] {

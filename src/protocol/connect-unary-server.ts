@@ -3,6 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { decompress } from "../compress/compress.ts";
 import { type BodyRange, joinRanges, keepRange } from "../http2/body.ts";
 import { Field, FieldKind, valueOf } from "../http2/field.ts";
+import { Layer } from "../http2/layer.ts";
 import { encodeConnectError } from "../wire/connect-error.ts";
 import { type ConnectGet, messageOfGet } from "../wire/connect-get.ts";
 import { isCompressed, parseEncodings } from "../wire/encoding.ts";
@@ -10,7 +11,7 @@ import { EnvelopeFlag, envelopePrefix, payloadLength, prefixLength } from "../wi
 import { errorTrailers, isMetadata, prefixTrailers } from "../wire/metadata.ts";
 import { type RpcStatus, statusOfFields } from "../wire/rpc-status.ts";
 import { httpOfStatus } from "../wire/status.ts";
-import { Layer, maxHeldMessage } from "./layer.ts";
+import { maxHeldMessage } from "./held-message.ts";
 
 /** A unary Connect request's fields as a gRPC request's. */
 export function requestFromConnectUnary(fields: readonly Field[], codec: string, get: ConnectGet | undefined): Field[] {

@@ -6,10 +6,10 @@ import { decompress } from "../compress/compress.ts";
 import type { ResetCause } from "../http2/api.ts";
 import { ErrorCode } from "../http2/errors.ts";
 import type { Field } from "../http2/field.ts";
+import { Layer } from "../http2/layer.ts";
 import { isCompressed } from "../wire/encoding.ts";
 import { EnvelopeFlag, EnvelopeReader, type EnvelopeSink, envelope, Handling } from "../wire/envelope.ts";
 import { EnvelopeBoundary } from "../wire/envelope-boundary.ts";
-import { Layer } from "./layer.ts";
 
 /** The caller's side: writes the last envelope. */
 export abstract class LastEnvelopeServer extends Layer {

@@ -2,6 +2,7 @@
 import type { InboundCall } from "../call.ts";
 import type { HttpStream, StreamListener } from "../http2/api.ts";
 import { type Field, FieldKind } from "../http2/field.ts";
+import type { Layer } from "../http2/layer.ts";
 import type { StreamOpener } from "../upstream/waiter.ts";
 import { isCompressed } from "../wire/encoding.ts";
 import {
@@ -14,7 +15,6 @@ import {
 import { ConnectUnaryClient, requestToConnectUnary } from "./connect-unary-client.ts";
 import { ConnectUnaryServer, requestFromConnectUnary } from "./connect-unary-server.ts";
 import { GrpcWebClient, GrpcWebServer, GrpcWebTextServer, requestFromGrpcWeb, requestToGrpcWeb } from "./grpc-web.ts";
-import type { Layer } from "./layer.ts";
 
 /** The layer on the caller's side; undefined for gRPC, which needs none. */
 export function serverLayer(call: InboundCall): Layer | undefined {

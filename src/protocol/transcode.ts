@@ -2,11 +2,12 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { decompress } from "../compress/compress.ts";
 import { Field, FieldKind, valueOf } from "../http2/field.ts";
+import { Layer } from "../http2/layer.ts";
 import type { MethodSchema } from "../schema/schema.ts";
 import { jsonToProto, protoToJson } from "../schema/transcode.ts";
 import { isCompressed } from "../wire/encoding.ts";
 import { EnvelopeFlag, EnvelopeReader, type EnvelopeSink, envelope, Handling } from "../wire/envelope.ts";
-import { Layer, maxHeldMessage } from "./layer.ts";
+import { maxHeldMessage } from "./held-message.ts";
 
 /** Headers that say how the caller compresses: what goes on is written anew, and not compressed. */
 const dropped = new Set(["grpc-encoding", "grpc-accept-encoding", "content-length"]);

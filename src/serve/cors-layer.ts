@@ -1,7 +1,7 @@
 /** CORS layer: over a request's stream, for a response that says which pages may read it. */
 import type { HttpStream } from "../http2/api.ts";
 import { type Field, FieldKind, valueOf } from "../http2/field.ts";
-import { Layer } from "../protocol/layer.ts";
+import { Layer } from "../http2/layer.ts";
 import { type Cors, isPreflight, withCors } from "./cors.ts";
 
 class CorsLayer extends Layer {

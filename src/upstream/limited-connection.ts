@@ -2,6 +2,7 @@
 import type { HttpStream, ResetCause, StreamListener } from "../http2/api.ts";
 import { ErrorCode } from "../http2/errors.ts";
 import { type Field, FieldKind, valueOf } from "../http2/field.ts";
+import { Layer } from "../http2/layer.ts";
 import { bodyFormOf, MessageLimit } from "../wire/message-limit.ts";
 import type { UpstreamConnection } from "./connection.ts";
 
@@ -52,77 +53,48 @@ export class LimitedConnection implements UpstreamConnection {
 }
 
 /** Passes all both ways, up to the prefix of a message that is too large: that ends it on both sides. */
-class LimitedStream implements HttpStream, StreamListener {
-  listener: StreamListener;
-  below!: HttpStream;
+class LimitedStream extends Layer {
   readonly #request: MessageLimit | undefined;
   readonly #maxResponse: number | undefined;
   #response: MessageLimit | undefined;
   #over = false;
 
   constructor({ request, response }: MessageLimits, contentType: string | undefined, listener: StreamListener) {
+    super();
     this.listener = listener;
     this.#maxResponse = response;
     if (request !== undefined) this.#request = new MessageLimit(request, bodyFormOf(contentType));
   }
 
-  get remoteEnded(): boolean {
-    return this.below.remoteEnded;
-  }
-
-  get localEnded(): boolean {
-    return this.below.localEnded;
-  }
-
-  get closed(): boolean {
-    return this.below.closed;
-  }
-
-  sendHeaders(fields: readonly Field[], end: boolean): void {
-    this.below.sendHeaders(fields, end);
-  }
-
-  sendData(bytes: Uint8Array, start: number, stop: number, end: boolean): boolean {
+  override sendData(bytes: Uint8Array, start: number, stop: number, end: boolean): boolean {
     if (this.#over) return true;
     const length = this.#request?.push(bytes, start, stop) ?? 0;
-    if (length === 0) return this.below.sendData(bytes, start, stop, end);
+    if (length === 0) return super.sendData(bytes, start, stop, end);
     this.#end();
     // later: whoever sends is in the middle of it, and may not even have this stream yet
     queueMicrotask(() => this.listener.onReset(ErrorCode.enhanceYourCalm, "too_large"));
     return true;
   }
 
-  end(): void {
-    this.below.end();
-  }
-
-  consume(bytes: number): void {
-    this.below.consume(bytes);
-  }
-
-  reset(code: ErrorCode): void {
+  override reset(code: ErrorCode): void {
     this.#over = true;
-    this.below.reset(code);
+    super.reset(code);
   }
 
-  dropQueue(): void {
-    this.below.dropQueue();
-  }
-
-  onHeaders(fields: Field[], end: boolean): void {
+  override onHeaders(fields: Field[], end: boolean): void {
     if (this.#over) return;
     const head = fields[0];
     const interim = head?.kind === FieldKind.status && head.value.startsWith("1");
     if (this.#maxResponse !== undefined && !interim && !end) {
       this.#response = new MessageLimit(this.#maxResponse, bodyFormOf(valueOf(fields, "content-type")));
     }
-    this.listener.onHeaders(fields, end);
+    super.onHeaders(fields, end);
   }
 
-  onData(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
+  override onData(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
     if (this.#over) return;
     const length = this.#response?.push(bytes, start, stop) ?? 0;
-    if (length === 0) return this.listener.onData(bytes, start, stop, end);
+    if (length === 0) return super.onData(bytes, start, stop, end);
     const { begin } = this.#response!; // the messages before it are the caller's
     if (begin > start) this.listener.onData(bytes, start, begin, false);
     if (this.#over) return;
@@ -130,16 +102,16 @@ class LimitedStream implements HttpStream, StreamListener {
     this.listener.onReset(ErrorCode.enhanceYourCalm, "too_large");
   }
 
-  onTrailers(fields: Field[]): void {
-    if (!this.#over) this.listener.onTrailers(fields);
+  override onTrailers(fields: Field[]): void {
+    if (!this.#over) super.onTrailers(fields);
   }
 
-  onSent(bytes: number): void {
-    if (!this.#over) this.listener.onSent(bytes);
+  override onSent(bytes: number): void {
+    if (!this.#over) super.onSent(bytes);
   }
 
-  onReset(code: ErrorCode, cause: ResetCause): void {
-    if (!this.#over) this.listener.onReset(code, cause);
+  override onReset(code: ErrorCode, cause: ResetCause): void {
+    if (!this.#over) super.onReset(code, cause);
   }
 
   #end(): void {
