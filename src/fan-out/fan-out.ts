@@ -214,11 +214,7 @@ export class FanOut implements HttpStream, LegOwner {
     } catch (error) {
       return leg.drop(ConnectError.from(error));
     }
-    const body = this.#body;
-    const ended = this.localEnded && this.#trailers === undefined;
-    for (const [at, { bytes, start, stop }] of body.entries())
-      leg.feed(bytes, start, stop, ended && at === body.length - 1);
-    if (this.#trailers !== undefined) leg.endWith(this.#trailers);
+    leg.catchUp({ body: this.#body, ended: this.localEnded, trailers: this.#trailers });
   }
 
   #dropBehind(quickest: number): void {

@@ -1,9 +1,8 @@
 /** Leg: one endpoint's part of a fan-out. To the relay that carries it, it is the caller's stream; what the relay answers comes out here. */
 import { Code, ConnectError } from "@connectrpc/connect";
+import { Branch } from "../branch.ts";
 import { decompress } from "../compress/compress.ts";
-import type { HttpStream, StreamListener } from "../http2/api.ts";
 import { type BodyRange, keepRange } from "../http2/body.ts";
-import { ErrorCode } from "../http2/errors.ts";
 import { type Field, FieldKind, valueOf } from "../http2/field.ts";
 import { turn } from "../http2/turn.ts";
 import type { LegInfo } from "../layout/layout.ts";
@@ -25,23 +24,12 @@ export interface LegOwner {
   onEnd(leg: Leg, status: RpcStatus): void;
 }
 
-/** Who is told before there is a relay. */
-const nobody: StreamListener = { onHeaders() {}, onData() {}, onTrailers() {}, onSent() {}, onReset() {} };
-
 const lost: RpcStatus = { code: Code.Internal, message: "leg ended without a status", details: [] };
 
-export class Leg implements HttpStream, EnvelopeSink {
-  /** The relay, or a layer under it. */
-  listener: StreamListener = nobody;
+export class Leg extends Branch implements EnvelopeSink {
   readonly endpoint: Endpoint;
   /** Its place among the legs. */
   readonly index: number;
-  /** All of the request has been handed to it. */
-  remoteEnded = false;
-  localEnded = false;
-  closed = false;
-  /** Bytes of the request that have left for the endpoint. */
-  consumed = 0;
   /** Those that had come when it began, which it can't be blamed for not having taken. */
   readonly lateBy: number;
   readonly startedAt = turn.now;
@@ -64,6 +52,7 @@ export class Leg implements HttpStream, EnvelopeSink {
   #ending: readonly Field[] | undefined;
 
   constructor(owner: LegOwner, endpoint: Endpoint, { index, lateBy }: { index: number; lateBy: number }) {
+    super();
     this.lateBy = lateBy;
     this.#owner = owner;
     this.endpoint = endpoint;
@@ -75,28 +64,12 @@ export class Leg implements HttpStream, EnvelopeSink {
     return turn.now - this.startedAt;
   }
 
-  /** Hands a part of the request to the relay. */
-  feed(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
+  override cancel(): void {
     if (this.closed) return;
-    this.remoteEnded = end;
-    this.listener.onData(bytes, start, stop, end);
-  }
-
-  /** Ends the request with trailers. */
-  endWith(trailers: Field[]): void {
-    if (this.closed) return;
-    this.remoteEnded = true;
-    this.listener.onTrailers(trailers);
-  }
-
-  /** Ends it as if its caller had gone. */
-  cancel(): void {
-    if (this.closed) return;
-    this.closed = true;
     this.#unread = [];
     this.#reader.stop();
     this.#release();
-    this.listener.onReset(ErrorCode.cancel, "peer");
+    super.cancel();
   }
 
   /** Fails it from outside: it is too slow, or says what it mustn't. */
@@ -142,8 +115,7 @@ export class Leg implements HttpStream, EnvelopeSink {
 
   // --- what the relay does with the stream
 
-  consume(bytes: number): void {
-    this.consumed += bytes;
+  protected onConsumed(): void {
     this.#owner.onConsumed();
   }
 
@@ -174,7 +146,7 @@ export class Leg implements HttpStream, EnvelopeSink {
     this.end();
   }
 
-  dropQueue(): void {
+  override dropQueue(): void {
     this.#waits = false;
     this.#unread = [];
   }

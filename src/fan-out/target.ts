@@ -1,5 +1,6 @@
 /** Target: makes of a destination of many endpoints one that a relay can send a call to, as if it were an upstream that speaks gRPC. */
 import { Code, ConnectError } from "@connectrpc/connect";
+import { contextOfBranches } from "../branch.ts";
 import { type Call, InboundCall } from "../call.ts";
 import { type ForwardOptions, forwardFields } from "../forward.ts";
 import type { StreamListener } from "../http2/api.ts";
@@ -123,7 +124,7 @@ class FanOutTarget implements CallTarget {
   #create(kind: FanOutKind, call: Call, { fields, end, listener }: Request): FanOut {
     const { endpoints, layout, nested, outgoing } = this.#destination;
     const policy = kind === "stream" ? { ...this.#policy, wait: "all" as const } : this.#policy;
-    const context = contextOfLegs(this.#context);
+    const context = contextOfBranches(this.#context);
     const own = new InboundCall([...fields, this.#hops], { peer: call.peer, secure: call.secure });
     const { startedAt, timeoutMs } = own;
     const { legTimeoutMs } = policy;
@@ -190,15 +191,6 @@ function sharedFields(call: InboundCall): (options: ForwardOptions) => Field[] {
 
 function kindOfMethod(method: MethodSchema | undefined): FanOutKind {
   return method?.kind === "unary" || method?.kind === "client_streaming" ? "unary" : "stream";
-}
-
-const ofLegs = new WeakMap<RelayContext, RelayContext>();
-
-/** Legs are no calls of their own in the log. */
-function contextOfLegs(context: RelayContext): RelayContext {
-  const known = ofLegs.get(context) ?? { ...context, onCall: undefined };
-  ofLegs.set(context, known);
-  return known;
 }
 
 const hopsOfProxies = new WeakMap<RelayContext, Hops>();

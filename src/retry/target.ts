@@ -1,4 +1,5 @@
 /** Target: makes of an upstream one whose calls are tried again, as a policy says; a relay sends calls to it as to any upstream. */
+import { contextOfBranches } from "../branch.ts";
 import { type Call, InboundCall } from "../call.ts";
 import type { StreamListener } from "../http2/api.ts";
 import { Field } from "../http2/field.ts";
@@ -74,7 +75,7 @@ class RetryTarget implements CallTarget {
     this.#to = to;
     this.#policy = policy;
     this.#breaker = breaker;
-    this.#context = contextOfTries(context);
+    this.#context = contextOfBranches(context);
     this.name = to.upstream.name;
     this.codecs = to.upstream.codecs;
     this.schema = to.upstream.schema;
@@ -128,13 +129,4 @@ class RetryTarget implements CallTarget {
     const { name, protocols, codecs, schema, endpoints } = upstream;
     return { name, protocols, codecs, schema, endpoints, acquire };
   }
-}
-
-const ofTries = new WeakMap<RelayContext, RelayContext>();
-
-/** Tries are no calls of their own in the log. */
-function contextOfTries(context: RelayContext): RelayContext {
-  const known = ofTries.get(context) ?? { ...context, onCall: undefined };
-  ofTries.set(context, known);
-  return known;
 }

@@ -166,11 +166,7 @@ export class Tries implements HttpStream, TryOwner {
     this.#live.push(one);
     one.remoteEnded = this.localEnded && this.#bytes === 0 && this.#trailers === undefined;
     this.#parts.begin(one, number);
-    const body = this.#body ?? [];
-    const ended = this.localEnded && this.#trailers === undefined;
-    for (const [at, { bytes, start, stop }] of body.entries())
-      one.feed(bytes, start, stop, ended && at === body.length - 1);
-    if (this.#trailers !== undefined) one.endWith(this.#trailers);
+    one.catchUp({ body: this.#body ?? [], ended: this.localEnded, trailers: this.#trailers });
   }
 
   #commit(one: Try): void {

@@ -1,7 +1,8 @@
 /** Try: one of the tries of a call that may have more. To the relay that carries it, it is the caller's stream. */
-import type { HttpStream, StreamListener } from "../http2/api.ts";
+import { Branch } from "../branch.ts";
+import type { StreamListener } from "../http2/api.ts";
 import { type BodyRange, joinRanges, keepRange } from "../http2/body.ts";
-import { ErrorCode } from "../http2/errors.ts";
+import type { ErrorCode } from "../http2/errors.ts";
 import { type Field, FieldKind, valueOf } from "../http2/field.ts";
 import type { Relay } from "../relay.ts";
 import { parseStatus, statusOk } from "../wire/status.ts";
@@ -18,17 +19,8 @@ export interface TryOwner {
   onFailed(one: Try, status: number): void;
 }
 
-const nobody: StreamListener = { onHeaders() {}, onData() {}, onTrailers() {}, onSent() {}, onReset() {} };
-
-export class Try implements HttpStream {
-  /** The relay, or a layer under it. */
-  listener: StreamListener = nobody;
+export class Try extends Branch {
   relay: Relay | undefined;
-  remoteEnded = false;
-  localEnded = false;
-  closed = false;
-  /** Bytes of the request that have left. */
-  consumed = 0;
   readonly #owner: TryOwner;
   /** Who is told the reply; nobody until it is decided that it is the call's. */
   #told: StreamListener | undefined;
@@ -38,6 +30,7 @@ export class Try implements HttpStream {
   #end: Field[] | undefined;
 
   constructor(owner: TryOwner) {
+    super();
     this.#owner = owner;
   }
 
@@ -51,19 +44,6 @@ export class Try implements HttpStream {
     const value = valueOf(this.#end ?? [], "grpc-retry-pushback-ms");
     if (value === undefined) return undefined;
     return /^\d{1,9}$/.test(value) ? Number(value) : -1;
-  }
-
-  /** Hands a part of the request on. */
-  feed(bytes: Uint8Array, start: number, stop: number, end: boolean): void {
-    if (this.closed) return;
-    this.remoteEnded = end;
-    this.listener.onData(bytes, start, stop, end);
-  }
-
-  endWith(trailers: Field[]): void {
-    if (this.closed) return;
-    this.remoteEnded = true;
-    this.listener.onTrailers(trailers);
   }
 
   /** Its reply is the call's: what was held back of it is told, and the rest as it comes. */
@@ -81,18 +61,15 @@ export class Try implements HttpStream {
     if (this.#end !== undefined) listener.onTrailers(this.#end);
   }
 
-  /** Ends it as if its caller had gone. */
-  cancel(): void {
+  override cancel(): void {
     if (this.closed) return;
-    this.closed = true;
     this.#body = [];
-    this.listener.onReset(ErrorCode.cancel, "peer");
+    super.cancel();
   }
 
   // --- what the relay does with the stream
 
-  consume(bytes: number): void {
-    this.consumed += bytes;
+  protected onConsumed(): void {
     this.#owner.onConsumed();
   }
 
@@ -124,8 +101,6 @@ export class Try implements HttpStream {
     this.closed = true;
     this.#told?.onReset(code, "peer");
   }
-
-  dropQueue(): void {}
 
   #ended(fields: Field[], isHead: boolean): void {
     this.closed = true;
