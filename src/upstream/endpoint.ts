@@ -208,6 +208,15 @@ export class Endpoint {
     return true;
   }
 
+  /** Gives a call that has waited its connection, unless by now there are as many calls as there may be. */
+  give(pending: Pending, connection: UpstreamConnection): void {
+    const { breaker } = this.#parts.owner;
+    const full = pending.only === undefined ? breaker.full : this.activeCalls >= breaker.limits.requests;
+    pending.done = true;
+    if (full) pending.waiter.onUnavailable(breaker.reject("requests"));
+    else pending.waiter.onConnection(connection, this);
+  }
+
   /** Takes a call out of the queue. */
   remove(pending: Pending): void {
     if (this.#waiting.delete(pending)) this.#countPending(pending, -1);
@@ -360,8 +369,7 @@ export class Endpoint {
       const connection = this.connection();
       if (connection === undefined) break;
       this.remove(pending);
-      pending.done = true;
-      pending.waiter.onConnection(connection, this);
+      this.give(pending, connection);
     }
     this.#dialForWaiting();
   }

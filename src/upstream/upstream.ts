@@ -257,8 +257,7 @@ class EndpointGroup implements Upstream, EndpointOwner {
     }
     const connection = endpoint.connection();
     if (connection !== undefined) {
-      pending.done = true;
-      pending.waiter.onConnection(connection, endpoint);
+      endpoint.give(pending, connection);
     } else if (pending.only === undefined && !this.breaker.mayWait) {
       turnAway(pending, this.breaker.reject("pending"));
     } else if (!endpoint.enqueue(pending)) {
