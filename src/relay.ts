@@ -64,6 +64,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   #over = false;
   /** Bytes that came after that. */
   #discarded = 0;
+  #why: unknown;
 
   constructor(call: InboundCall, downstream: HttpStream, context: RelayContext) {
     this.#call = call;
@@ -98,6 +99,11 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     return this.#attempt === undefined || this.#refused;
   }
 
+  /** Why it has ended, where no upstream has said so: for the log. */
+  get why(): unknown {
+    return this.#why;
+  }
+
   /** Everything that an attempt needs is there: asks for a connection. */
   acquire(): void {
     if (!this.#over) this.#acquire(undefined);
@@ -106,6 +112,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   /** Answers the call without an upstream. Safe at any time: nothing happens if the call is over. */
   refuse(error: ConnectError): void {
     if (this.#over) return;
+    this.#why = error.cause;
     this.#stopUpstream();
     const answered = this.#attempt?.answered === true;
     const fields = statusFields(error, answered ? undefined : (this.#bridge?.contentType ?? this.#call.contentType));
@@ -215,7 +222,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     if (this.#context.onCall === undefined) return this.#finish(0, undefined);
     const message = valueOf(fields, "grpc-message");
     const status = parseStatus(valueOf(fields, "grpc-status")!);
-    this.#finish(status, message === undefined ? undefined : decodeMessage(message));
+    this.#finish(status, message === undefined ? undefined : decodeMessage(message), this.#attempt?.endpoint.why);
   }
 
   /** An upstream that cancels when the time is over has seen the same deadline, by its own clock. */

@@ -55,6 +55,11 @@ export class Tries implements HttpStream, TryOwner {
     return this.#tries.length;
   }
 
+  /** Why the try that has been decided on has failed, where no upstream has said so. */
+  get why(): unknown {
+    return this.#winner?.relay?.why;
+  }
+
   get holdReplyBytes(): number {
     return this.#mayTryAgain ? this.#parts.policy.holdReplyBytes : 0;
   }
@@ -89,7 +94,7 @@ export class Tries implements HttpStream, TryOwner {
   }
 
   consume(bytes: number): void {
-    this.#winner?.listener.onSent(bytes);
+    this.#winner?.taken(bytes);
   }
 
   reset(): void {
@@ -167,12 +172,14 @@ export class Tries implements HttpStream, TryOwner {
     one.remoteEnded = this.localEnded && this.#bytes === 0 && this.#trailers === undefined;
     this.#parts.begin(one, number);
     one.catchUp({ body: this.#body ?? [], ended: this.localEnded, trailers: this.#trailers });
+    if (this.#bytes > this.#parts.policy.keepRequestBytes) this.#body = undefined;
   }
 
   #commit(one: Try): void {
     this.#winner = one;
     this.#body = undefined;
     clearTimeout(this.#timer);
+    this.#endRetries(); // there will be no more: what goes on is a call like others, and may be a stream that lasts for hours
     const others = this.#live.filter((other) => other !== one);
     this.#live = one.closed ? [] : [one];
     for (const other of others) other.cancel();
@@ -200,6 +207,10 @@ export class Tries implements HttpStream, TryOwner {
     this.remoteEnded = true;
     this.#body = undefined;
     clearTimeout(this.#timer);
+    this.#endRetries();
+  }
+
+  #endRetries(): void {
     for (; this.#retries > 0; this.#retries--) this.#parts.breaker.endRetry();
   }
 }
