@@ -150,7 +150,8 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     const told = this.#attempt?.told;
     this.#stopUpstream();
     if (told !== undefined) return this.complete(told);
-    this.#finish(Code.Canceled, cause === "peer" ? "canceled by the caller" : `caller's stream ended: ${cause}`);
+    const why = cause === "peer" ? "canceled by the caller" : `caller's stream ended: ${cause}`;
+    this.#finish(Code.Canceled, why, cause === "idle" ? new LimitError("stream_idle_timeout", why) : undefined);
   }
 
   onRefused(error: Error): void {
@@ -226,7 +227,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   }
 
   /** An upstream that cancels when the time is over has seen the same deadline, by its own clock. */
-  fail(code: Code, message: string, detail?: string): void {
+  fail(code: Code, message: string, detail?: string | LimitError): void {
     if (code === Code.Canceled && this.deadline <= performance.now()) {
       this.#disarm();
       return this.onDeadline();

@@ -235,7 +235,11 @@ function listenerOptions(listener: Listener, pem: Parts["pem"], keySets: KeySets
     address,
     http1: http1Settings(limits),
     http2: http2Settings(limits),
-    ...given({ tls: tls && listenerTls(tls, pem), cors: cors && corsOptions(cors) }),
+    ...given({
+      maxConnections: limits?.connections,
+      tls: tls && listenerTls(tls, pem),
+      cors: cors && corsOptions(cors),
+    }),
   };
 }
 
