@@ -3,7 +3,6 @@ import type { HttpStream, StreamListener } from "./http2/api.ts";
 import type { BodyRange } from "./http2/body.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import type { Field } from "./http2/field.ts";
-import type { RelayContext } from "./relay.ts";
 
 /** Who is told before there is a relay. */
 const nobody: StreamListener = { onHeaders() {}, onData() {}, onTrailers() {}, onSent() {}, onReset() {} };
@@ -67,13 +66,4 @@ export abstract class Branch implements HttpStream {
     this.closed = true;
     this.listener.onReset(ErrorCode.cancel, "peer");
   }
-}
-
-const ofBranches = new WeakMap<RelayContext, RelayContext>();
-
-/** The context of a call's branches, which are no calls of their own in the log. */
-export function contextOfBranches(context: RelayContext): RelayContext {
-  const known = ofBranches.get(context) ?? { ...context, onCall: undefined };
-  ofBranches.set(context, known);
-  return known;
 }

@@ -7,7 +7,8 @@ import type { HttpStream, StreamListener } from "./http2/api.ts";
 import { type Field, valueOf } from "./http2/field.ts";
 import { type LocalOutcome, type LocalRequest, serveLocal } from "./local/serve-local.ts";
 import { answerHttp, discardRest } from "./refuse.ts";
-import { Relay, type RelayContext } from "./relay.ts";
+import { Relay } from "./relay.ts";
+import type { RelayContext } from "./relay-context.ts";
 import { parseStatus, statusOfHttp, statusOk } from "./wire/status.ts";
 
 export interface OwnRequest {
