@@ -1,7 +1,7 @@
 /** Admin: who may reach it, the token it asks for, and what it shows of the configuration. */
 import { isLoopback, parseListenAddress } from "../serve/address.ts";
 import { admin, defaultAdminAddress } from "./admin-schema.ts";
-import { isMap, type Parts } from "./check.ts";
+import { isMap, type Parts } from "./parts.ts";
 import type { Problem } from "./problem.ts";
 import type { Source } from "./source.ts";
 

@@ -1,6 +1,6 @@
 /** What a schema can't say of an upstream's endpoints: that each has a name of its own and fits the upstream's TLS. */
 import { parseTarget } from "../upstream/target.ts";
-import type { Part } from "./check.ts";
+import type { Part } from "./parts.ts";
 import type { Problem } from "./problem.ts";
 import type { UpstreamConfig } from "./schema.ts";
 import type { Path, Source } from "./source.ts";

@@ -1,6 +1,6 @@
 /** What a schema can't say of how calls are spread: that health, subsets, tiers and weighted routes fit together. */
 
-import { isMap, type Part } from "./check.ts";
+import { isMap, type Part } from "./parts.ts";
 import { listedEndpoints } from "./check-endpoints.ts";
 import type { Problem } from "./problem.ts";
 import type { UpstreamConfig } from "./schema.ts";

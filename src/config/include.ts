@@ -2,7 +2,8 @@
 import { fanOutsOf } from "../schema/fan-outs.ts";
 import { schemaOfTypes, typesOfImage } from "../schema/image.ts";
 import type { Schema } from "../schema/schema.ts";
-import { isMap, type Part, rawParts, routeProblems, upstreamNames } from "./check.ts";
+import { routeProblems } from "./check.ts";
+import { isMap, type Part, rawParts, upstreamNames } from "./parts.ts";
 import { fanOutProblems } from "./check-fan-out.ts";
 import type { IncludeConfig } from "./fan-out-schema.ts";
 import { include } from "./fan-out-schema.ts";

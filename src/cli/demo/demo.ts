@@ -8,8 +8,9 @@ import type { ServeCommand } from "../args.ts";
 import type { Carrier } from "../carrier.ts";
 import { partsOfEndpoints, withListeners } from "../configuration.ts";
 import { announceAddresses } from "../output.ts";
-import { outputOf, runServe, serveUntilStopped, start } from "../serve.ts";
+import { runServe, serveUntilStopped } from "../serve.ts";
 import { stopSignals } from "../signals.ts";
+import { outputOf, start } from "../start.ts";
 import { startDemoEndpoint } from "./endpoint.ts";
 import { demoPage } from "./page.ts";
 
