@@ -1,19 +1,10 @@
 /** Branch: one of several relays that a call is carried on by. To its relay it is the caller's stream; the reply is each kind's own. */
 import type { HttpStream, StreamListener } from "./http2/api.ts";
-import type { BodyRange } from "./http2/body.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import type { Field } from "./http2/field.ts";
 
 /** Who is told before there is a relay. */
 const nobody: StreamListener = { onHeaders() {}, onData() {}, onTrailers() {}, onSent() {}, onReset() {} };
-
-/** What has come of the request that all branches get. */
-export interface RequestSoFar {
-  readonly body: readonly BodyRange[];
-  /** All of it has come. */
-  readonly ended: boolean;
-  readonly trailers: Field[] | undefined;
-}
 
 export abstract class Branch implements HttpStream {
   /** The relay, or a layer under it. */
@@ -51,13 +42,6 @@ export abstract class Branch implements HttpStream {
     if (this.closed) return;
     this.remoteEnded = true;
     this.listener.onTrailers(trailers);
-  }
-
-  /** Hands on what came before it began. */
-  catchUp({ body, ended, trailers }: RequestSoFar): void {
-    const last = ended && trailers === undefined ? body.length - 1 : -1;
-    for (const [at, { bytes, start, stop }] of body.entries()) this.feed(bytes, start, stop, at === last);
-    if (trailers !== undefined) this.endWith(trailers);
   }
 
   /** Ends it as if its caller had gone. */
