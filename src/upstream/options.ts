@@ -12,6 +12,7 @@ import type { EndpointOwner } from "./endpoint-parts.ts";
 import type { Discovery } from "./endpoint-source.ts";
 import type { MessageLimits } from "./limited-connection.ts";
 import { defaultOutlier, type OutlierSettings } from "./outlier.ts";
+import { checkPositive } from "./positive.ts";
 import type { SubsetOptions } from "./subsets.ts";
 import { type EndpointOptions, hostPort, parseTarget, type Target } from "./target.ts";
 import { createTlsContext, type Dial, type UpstreamTls } from "./transport.ts";
@@ -119,11 +120,7 @@ export function checkOptions(options: UpstreamOptions): CheckedOptions {
 
 function messageLimits({ name, maxRequestMessage, maxResponseMessage }: UpstreamOptions): MessageLimits | undefined {
   if (maxRequestMessage === undefined && maxResponseMessage === undefined) return undefined;
-  for (const [key, value] of Object.entries({ maxRequestMessage, maxResponseMessage })) {
-    if (value !== undefined && !(value > 0)) {
-      throw new TypeError(`upstream "${name}": ${key} must be more than 0, not ${value}`);
-    }
-  }
+  checkPositive(`upstream "${name}"`, { maxRequestMessage, maxResponseMessage });
   return { request: maxRequestMessage, response: maxResponseMessage };
 }
 
