@@ -49,7 +49,7 @@ const nodeAllowed = [
   /^compress\//,
   /^upstream\/(transport|discovery)\.ts$/,
   /^discovery\//,
-  /^config\/(load|files|endpoint-file|discovery)\.ts$/,
+  /^config\/(load|load-\w+|read-file|files|endpoint-file|discovery)\.ts$/,
 ];
 
 /** Parts that could be packages of their own, and the packages they may use. */

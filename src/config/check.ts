@@ -4,10 +4,12 @@ import { admissionProblems, admissionWarnings } from "./check-admission.ts";
 import { endpointProblems, repeated } from "./check-endpoints.ts";
 import { fanOutProblems } from "./check-fan-out.ts";
 import { targetProblems, targetsOf, trafficProblems } from "./check-traffic.ts";
+import type { Listener } from "./listener-schema.ts";
 import { isMap, type Part, type Parts, rawParts, upstreamNames } from "./parts.ts";
 import type { Problem } from "./problem.ts";
-import type { Listener, RouteConfig, UpstreamConfig } from "./schema.ts";
+import type { RouteConfig } from "./route-schema.ts";
 import type { Source } from "./source.ts";
+import type { UpstreamConfig } from "./upstream-schema.ts";
 
 /** Everything that makes the file unusable although its shape is right. */
 export function crossProblems(source: Source, parts: Parts): Problem[] {

@@ -1,8 +1,10 @@
 /** Parts: the listeners, upstreams and routes of a configuration file, each with its place in it. */
 import type { z } from "zod";
+import { type Listener, listener } from "./listener-schema.ts";
+import { type RouteConfig, route } from "./route-schema.ts";
 import { kindOf } from "./scalar.ts";
-import { type Listener, listener, type RouteConfig, route, type UpstreamConfig, upstream } from "./schema.ts";
 import type { Path, Source } from "./source.ts";
+import { type UpstreamConfig, upstream } from "./upstream-schema.ts";
 
 /** A part of the file with its place. */
 export interface Part<T> {

@@ -1,5 +1,5 @@
 /** Route names: what logs, metrics and reports of changes call a route. */
-import type { RouteConfig } from "./schema.ts";
+import type { RouteConfig } from "./route-schema.ts";
 
 /** Its own name, else what it asks of a call: "acme.users.v1.UserService", "*.internal", "* x-tenant" for a header. */
 export function routeName({ name, match = {} }: Pick<RouteConfig, "name" | "match">): string {
