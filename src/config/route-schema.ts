@@ -16,7 +16,7 @@ const headerMatch = z.union(
   { error: scalar.expected("a string (put a number in quotes), or a map with present or prefix") },
 );
 
-export const match = z
+const match = z
   .strictObject({
     service: scalar.servicePattern
       .optional()
@@ -120,6 +120,5 @@ export const included = z
   .strictObject({ routes: z.array(route).min(1).describe("Where calls go. The first that matches wins.") })
   .describe("Routes for a configuration of Manifold.");
 
-export type Match = z.output<typeof match>;
 export type RetryConfig = z.output<typeof retry>;
 export type RouteConfig = z.output<typeof route>;

@@ -6,7 +6,7 @@ import * as scalar from "./scalar.ts";
 import { endpointKeys, trafficKeys } from "./traffic.ts";
 
 export const protocols = ["grpc", "grpc_web", "connect"] as const satisfies readonly Protocol[];
-export const codecs = ["proto", "json"] as const;
+const codecs = ["proto", "json"] as const;
 
 const namedEndpoint = z
   .strictObject({
