@@ -47,7 +47,7 @@ const nodeAllowed = [
   /^serve\//,
   /^cli\//,
   /^compress\//,
-  /^upstream\/(transport|discovery)\.ts$/,
+  /^upstream\/(transport|tls|discovery)\.ts$/,
   /^discovery\//,
   /^config\/(load|load-\w+|read-file|files|endpoint-file|discovery)\.ts$/,
 ];

@@ -1,7 +1,7 @@
 /** From an upstream's part of the configuration to its options. */
 import type { Schema } from "../schema/schema.ts";
 import type { EndpointOptions } from "../upstream/target.ts";
-import type { UpstreamTls } from "../upstream/transport.ts";
+import type { UpstreamTls } from "../upstream/tls.ts";
 import type { UpstreamOptions } from "../upstream/upstream.ts";
 import type { EndpointList } from "./check-endpoints.ts";
 import { endpointsOf } from "./discovery.ts";

@@ -15,7 +15,8 @@ import { defaultOutlier, type OutlierSettings } from "./outlier.ts";
 import { checkPositive } from "./positive.ts";
 import type { SubsetOptions } from "./subsets.ts";
 import { type EndpointOptions, hostPort, parseTarget, type Target } from "./target.ts";
-import { createTlsContext, type Dial, type UpstreamTls } from "./transport.ts";
+import { createTlsContext, type UpstreamTls } from "./tls.ts";
+import type { Dial } from "./transport.ts";
 import type { Upstream } from "./upstream.ts";
 
 export interface UpstreamOptions {
