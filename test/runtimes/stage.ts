@@ -7,7 +7,7 @@ import { type Manifold, startManifold } from "../support/manifold.ts";
 import { standIn, startEnvoy } from "../support/stand-in.ts";
 import { until } from "../support/until.ts";
 import { canaryPath, startUpstream } from "../support/upstream.ts";
-import { runtime } from "./suite.ts";
+import { figure, runtime } from "./suite.ts";
 
 export interface Stage {
   manifold: Manifold;
@@ -133,6 +133,7 @@ async function untilBack(
   const grownMb = () => (manifold.rss()! - before.rss!) / 2 ** 20;
   const left = () => manifold.sockets()! - before.sockets!;
   await until("memory to go back", () => grownMb() < allowed.growthMb, 5_000).catch(() => {});
+  figure(`${grownMb().toFixed(0)} MB more`);
   expect(grownMb(), "MB that the process grew by").toBeLessThan(allowed.growthMb);
   await until("sockets to be closed", () => left() <= allowed.sockets).catch(() => {});
   expect(left(), "sockets more than before").toBeLessThanOrEqual(allowed.sockets);

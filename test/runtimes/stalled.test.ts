@@ -11,7 +11,7 @@ import type { PeerStream } from "../support/peer-stream.ts";
 import { sleep, until } from "../support/until.ts";
 import { startUpstream, type Upstream } from "../support/upstream.ts";
 import { type Stage, setStage } from "./stage.ts";
-import { check, onRuntime } from "./suite.ts";
+import { check, figure, onRuntime } from "./suite.ts";
 
 const pushPath = "/manifold.test.Stalled/Push";
 const swallowPath = "/manifold.test.Stalled/Swallow";
@@ -45,7 +45,9 @@ async function untilBlocked(streams: readonly PeerStream[]): Promise<void> {
 
 /** Bytes that each of them has sent beyond what its reader's window let through. */
 function excess(streams: readonly PeerStream[]): number {
-  return Math.max(...streams.map(({ queued }) => gibibyte - queued - window));
+  const most = Math.max(...streams.map(({ queued }) => gibibyte - queued - window));
+  figure(`${(most / 1024).toFixed(0)} KiB let through at most`);
+  return most;
 }
 
 onRuntime("stalled readers", () => {
