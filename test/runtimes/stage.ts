@@ -15,7 +15,7 @@ export interface Stage {
   connect(options?: Parameters<typeof connectPeer>[1]): Promise<H2Peer>;
   /**
    * Runs a fault, with the canary beside it: afterwards the process lives, no canary call has failed, memory has grown
-   * by less than 32 MB (or `growthMb`) since before, and no socket is left that the fault opened.
+   * by less than 32 MB (or `growthMb`) since before, and no stream or socket is left that the fault opened.
    */
   survive(fault: () => Promise<void>, options?: { growthMb?: number }): Promise<void>;
   /** Ends Manifold, which must exit with 0, and the canary's upstream. */
@@ -62,6 +62,7 @@ export async function setStage(endpoints: readonly string[], more: StageOptions 
       ...(more.routes ?? []),
       ...(endpoints.length === 0 ? [] : [{ to: "main" }]),
     ],
+    admin: { address: "127.0.0.1:0" }, // which tells of streams
   };
   const manifold =
     standIn === "envoy"
@@ -78,7 +79,8 @@ export async function setStage(endpoints: readonly string[], more: StageOptions 
     manifold,
     connect,
     async survive(fault, { growthMb = 32 } = {}) {
-      const before = { rss: manifold.rss(), sockets: manifold.sockets() };
+      const streams = await openStreams(manifold);
+      const before = { streams, rss: manifold.rss(), sockets: manifold.sockets() };
       const opened = peers.length;
       const canary = await startCanary(manifold.port);
       try {
@@ -120,12 +122,27 @@ async function warmUp(connect: Stage["connect"]): Promise<void> {
   expect(failures).toEqual([]);
 }
 
+/** Streams that are open, of callers and to upstreams; undefined where nobody tells. */
+async function openStreams({ program }: Manifold): Promise<number | undefined> {
+  const port = /admin on \S+:(\d+)/.exec(program.stdout())?.[1];
+  if (port === undefined) return undefined;
+  const response = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { connection: "close" } });
+  return [...(await response.text()).matchAll(/^manifold_(?:down|up)stream_streams\{.*\} (\d+)$/gm)]
+    .map(([, count]) => Number(count))
+    .reduce((sum, count) => sum + count, 0);
+}
+
 /** Memory and sockets get a few seconds: a collector runs when it likes, and a closed socket takes a turn. */
 async function untilBack(
   manifold: Manifold,
-  before: { rss: number | undefined; sockets: number | undefined },
+  before: { streams: number | undefined; rss: number | undefined; sockets: number | undefined },
   allowed: { growthMb: number; sockets: number },
 ): Promise<void> {
+  if (before.streams !== undefined) {
+    const left = async () => (await openStreams(manifold))! - before.streams!;
+    await until("streams to end", async () => (await left()) <= 0, 5_000).catch(() => {});
+    expect(await left(), "streams more than before").toBeLessThanOrEqual(0);
+  }
   if (before.rss === undefined || before.sockets === undefined) {
     console.warn("memory and sockets are not measured: no /proc");
     return;
