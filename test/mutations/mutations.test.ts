@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runtime } from "../runtimes/suite.ts";
 import { run } from "../support/program.ts";
 import { root } from "../support/runtimes.ts";
-import { mutate, readMutations } from "./mutations.ts";
+import { type Mutation, mutate, readMutations } from "./mutations.ts";
 
 const mutations = readMutations();
 
@@ -34,11 +34,13 @@ describe("mutations", () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** Those of the suite's tests whose names match, run with the copy. */
-  async function results(files: Iterable<string>, names: string): Promise<Result[]> {
+  /** What becomes of them with the copy. */
+  async function results(tests: Mutation["tests"]): Promise<Result[]> {
+    const files = new Set(tests.map(({ suite }) => `test/runtimes/${suite}.test.ts`));
+    const names = tests.map((one) => one.names.source).join("|");
     const outputFile = join(folder, "results.json");
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("VITEST")));
-    const which = ["--project", `runtimes:${runtime}`, ...[...files].map((file) => `test/runtimes/${file}.test.ts`)];
+    const which = ["--project", `runtimes:${runtime}`, ...files];
     const how = ["--reporter", "json", "--outputFile", outputFile, "--testTimeout", String(testTimeoutMs)];
     const argv = [process.execPath, join(root, "node_modules/vitest/vitest.mjs"), "run", ...which, ...how, "-t", names];
     rmSync(outputFile, { force: true });
@@ -50,19 +52,20 @@ describe("mutations", () => {
   }
 
   it("a copy as it was: the tests pass", { timeout: 1_800_000 }, async () => {
-    const files = new Set(mutations.map(({ suite }) => suite));
-    const seen = await results(files, mutations.map(({ names }) => names.source).join("|"));
+    const tests = mutations.flatMap((mutation) => mutation.tests);
+    const seen = await results(tests);
     expect(seen.filter(({ status }) => status !== "passed").map(({ fullName }) => fullName)).toEqual([]);
     const known = (names: RegExp) => seen.some(({ fullName }) => names.test(fullName));
-    expect(mutations.filter(({ names }) => !known(names))).toEqual([]);
+    expect(tests.filter(({ names }) => !known(names))).toEqual([]);
   });
 
   for (const mutation of mutations) {
-    const { what, suite, names } = mutation;
-    it(`${suite}: ${names.source.slice(6, -7)}: ${what}`, async () => {
+    const { what, tests } = mutation;
+    const shown = tests.map(({ suite, names }) => `${suite}: ${names.source.slice(6, -7)}`);
+    it(`${shown.join(", ")}: ${what}`, async () => {
       const restore = mutate(copy, mutation);
       try {
-        const seen = await results([suite], names.source);
+        const seen = await results(tests);
         expect(seen.length).toBeGreaterThan(0);
         for (const { fullName, status, failureMessages } of seen) {
           console.info(`${fullName}: ${failureMessages[0]?.split("\n")[0] ?? status}`);

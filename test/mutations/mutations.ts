@@ -5,17 +5,15 @@ import { join } from "node:path";
 export interface Mutation {
   /** What is wrong then. */
   readonly what: string;
-  /** Of `test/runtimes`, without its ending. */
-  readonly suite: string;
-  /** The whole names of the tests that must fail. */
-  readonly names: RegExp;
+  /** The tests that must fail: a file of `test/runtimes`, without its ending, and their whole names. */
+  readonly tests: readonly { readonly suite: string; readonly names: RegExp }[];
   /** Of `src` and `dist`, without its ending. */
   readonly file: string;
   readonly find: string;
   readonly replace: string;
 }
 
-const block = /^# (.+)\ntest ([\w-]+): (.+)\nfile (\S+)\n- (.+)\n\+(.*)$/;
+const block = /^# (.+)\n((?:test [\w-]+: .+\n)+)file (\S+)\n- (.+)\n\+(.*)$/;
 
 /** @throws Error for a block that isn't one */
 export function readMutations(): Mutation[] {
@@ -23,10 +21,13 @@ export function readMutations(): Mutation[] {
     .trim()
     .split(/\n\n(?=# )/);
   return blocks.map((text) => {
-    const [, what = "", suite = "", tests = "", file = "", find = "", replace = ""] = block.exec(text) ?? [];
+    const [, what = "", lines = "", file = "", find = "", replace = ""] = block.exec(text) ?? [];
     if (what === "") throw new Error(`no mutation:\n${text}`);
-    // behind the name of the suite, which ends in the runtime's; and not A10 for A1
-    return { what, suite, names: new RegExp(`\\) (?:${tests})(?!\\d)`), file, find, replace: replace.trim() };
+    const tests = [...lines.matchAll(/^test (\S+): (.+)$/gm)].map(([, suite = "", names = ""]) => {
+      // behind the name of the suite, which ends in the runtime's; and not A10 for A1
+      return { suite, names: new RegExp(`\\) (?:${names})(?!\\d)`) };
+    });
+    return { what, tests, file, find, replace: replace.trim() };
   });
 }
 
