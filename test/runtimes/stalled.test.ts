@@ -109,7 +109,7 @@ onRuntime("stalled readers", () => {
       expect(excess(pushing)).toBeLessThanOrEqual(allowance);
       await expectSiblingsFlow();
     };
-    await stage.survive(work, { growthMb });
+    await stage.survive(work, { growthMb, streams: 2 * stalled });
   });
 
   check("D2 clients that never read their socket block 100 pushing upstream streams", async () => {
@@ -124,7 +124,7 @@ onRuntime("stalled readers", () => {
       const result = await call(other, siblingPath, { messages: [Buffer.alloc(60_000)] });
       expect(result.messages?.[0]?.bytes.length).toBe(60_000);
     };
-    await stage.survive(work, { growthMb });
+    await stage.survive(work, { growthMb, streams: 2 * stalled });
   });
 
   check("D2 an upstream that gives no credit blocks 100 pushing clients, siblings flow", async () => {
@@ -135,6 +135,6 @@ onRuntime("stalled readers", () => {
       expect(excess(pushing)).toBeLessThanOrEqual(allowance);
       await expectSiblingsFlow();
     };
-    await stage.survive(work, { growthMb });
+    await stage.survive(work, { growthMb, streams: 2 * stalled });
   });
 });
