@@ -1,47 +1,23 @@
 /** Relay: one call, from the caller's stream to an upstream's. Bytes pass as they come; nothing of a message is looked at. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
-import { Bridge, type BridgeContext, passesVerbatim } from "./bridge.ts";
+import { Bridge, passesVerbatim } from "./bridge.ts";
 import type { InboundCall } from "./call.ts";
-import type { Deadlines, Timed } from "./deadlines.ts";
+import type { Timed } from "./deadlines.ts";
 import { checkRewrite, type ForwardOptions, forwardFields } from "./forward.ts";
 import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import { type Field, valueOf } from "./http2/field.ts";
-import type { CallRecord } from "./observe/call-record.ts";
-import { statusFields } from "./refuse.ts";
+import { recordOf } from "./record.ts";
+import { maxAfterEnd, statusFields } from "./refuse.ts";
+import type { RelayContext, RelayedTo } from "./relay-context.ts";
 import { RequestBody } from "./request-body.ts";
-import type { Rewrite } from "./route/director.ts";
-import type { Endpoint } from "./upstream/endpoint.ts";
-import type { CallTarget } from "./upstream/upstream.ts";
 import type { CallWaiter, CancelWait, Reached, StreamOpener } from "./upstream/waiter.ts";
-import { LimitError } from "./wire/limit-error.ts";
 import { decodeMessage } from "./wire/message.ts";
 import { parseStatus } from "./wire/status.ts";
 
-/** What all calls of a proxy share. */
-export interface RelayContext extends BridgeContext {
-  readonly deadlines: Deadlines;
-  readonly onCall: ((record: CallRecord) => void) | undefined;
-}
-
-/** Where a call is sent to: see `OneToOne`. */
-export interface RelayedTo {
-  readonly upstream: CallTarget;
-  /** No other will do. */
-  readonly endpoint?: Endpoint;
-  readonly rewrite?: Rewrite;
-  readonly timeoutMs?: number;
-  readonly route?: string;
-  /** Makes the request's fields, which may be shared. Default: `forwardFields` of the call. */
-  readonly fieldsOf?: (options: ForwardOptions) => Field[];
-}
-
 /** Tries of one call, where the upstream says that it did no work for it. */
 const maxAttempts = 3;
-
-/** Bytes that a caller may go on to send after its call is over, before it is told to stop. */
-const maxAfterEnd = 32 << 10;
 
 export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   /** The caller's stream, or the layer over it that makes it one of gRPC. */
@@ -85,10 +61,10 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.#destination = destination;
     const { timeoutMs, upstream } = destination;
     if (timeoutMs !== undefined && this.#call.startedAt + timeoutMs < this.deadline) {
-      this.#disarm();
+      this.#context.deadlines.remove(this);
       this.#context.deadlines.add(this, this.#call.startedAt + timeoutMs);
     }
-    if (this.#bridge === undefined && passesVerbatim(this.#call, upstream)) return this.#acquire(undefined);
+    if (this.#bridge === undefined && passesVerbatim(this.#call, upstream)) return this.acquire();
     this.#bridge ??= new Bridge(this.#call, this.downstream, this);
     this.#bridge.start(upstream, this.#context, this.#body);
   }
@@ -98,9 +74,18 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     return this.#attempt === undefined || this.#refused;
   }
 
-  /** Everything that an attempt needs is there: asks for a connection. */
-  acquire(): void {
-    if (!this.#over) this.#acquire(undefined);
+  /**
+   * Everything that an attempt needs is there: asks for a connection.
+   *
+   * @param avoid the endpoint that has just turned the call away
+   */
+  acquire(avoid?: Reached): void {
+    if (this.#over) return;
+    const { upstream, endpoint } = this.#destination!;
+    this.#cancelWait =
+      endpoint === undefined
+        ? upstream.acquire(this.#call, this, avoid)
+        : endpoint.upstream.acquireAt(endpoint, this.#call, this);
   }
 
   /** Answers the call without an upstream. Safe at any time: nothing happens if the call is over. */
@@ -198,7 +183,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     }
     this.#attempt = undefined;
     this.#body.rewind();
-    this.#acquire(attempt.endpoint);
+    this.acquire(attempt.endpoint);
   }
 
   /** Gives up the attempt, of which the upstream has done no work: the request is held anew. False: it can't be sent again. */
@@ -221,7 +206,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   /** An upstream that cancels when the time is over has seen the same deadline, by its own clock. */
   fail(code: Code, message: string, detail?: string): void {
     if (code === Code.Canceled && this.deadline <= performance.now()) {
-      this.#disarm();
+      this.#context.deadlines.remove(this);
       return this.onDeadline();
     }
     this.refuse(new ConnectError(message, code, undefined, undefined, detail));
@@ -229,18 +214,9 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
 
   /** What waits for the caller's window is dropped: it would hold back the status for which the caller waits. */
   onDeadline(): void {
-    this.deadline = Number.POSITIVE_INFINITY;
     this.#attempt?.expire();
     if (this.#bridge?.verbatim !== true) this.downstream.dropQueue(); // there the status has to come behind it
     this.fail(Code.DeadlineExceeded, "deadline exceeded");
-  }
-
-  #acquire(avoid: Reached | undefined): void {
-    const { upstream, endpoint } = this.#destination!;
-    this.#cancelWait =
-      endpoint === undefined
-        ? upstream.acquire(this.#call, this, avoid)
-        : endpoint.upstream.acquireAt(endpoint, this.#call, this);
   }
 
   #credit(bytes: number): void {
@@ -263,50 +239,28 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.#attempt?.cancel();
   }
 
-  #reached(): Pick<CallRecord, "endpoint" | "upstreamProtocol"> {
-    if (this.#attempt === undefined) return {};
-    return { endpoint: this.#attempt.endpoint.name, upstreamProtocol: this.#bridge?.upstreamProtocol ?? "grpc" };
-  }
-
-  #meant(): Pick<CallRecord, "route" | "upstream"> {
-    if (this.#destination === undefined) return {};
-    const { route, upstream } = this.#destination;
-    return route === undefined ? { upstream: upstream.name } : { route, upstream: upstream.name };
-  }
-
-  #disarm(): void {
-    if (this.deadline === Number.POSITIVE_INFINITY) return;
-    this.#context.deadlines.remove(this);
-    this.deadline = Number.POSITIVE_INFINITY;
-  }
-
   /** @param cause for the log: an Error, or a text */
   #finish(status: number, message: string | undefined, cause?: unknown): void {
     this.#over = true;
     this.#body.forget();
     this.#bridge?.stop();
-    this.#disarm();
+    this.#context.deadlines.remove(this);
     if (!this.#body.ended) this.#credit(this.#body.creditRest());
     // An answer before the request's end: an empty DATA ends our side, for servers count resets (fault A3).
     this.#attempt?.stream.dropQueue();
     this.#attempt?.stream.end();
-    this.#context.onCall?.({
-      call: this.#call,
-      status,
-      ...(message === undefined ? {} : { message }),
-      ...this.#meant(),
-      ...this.#reached(),
-      ...whyOf(cause),
-      requestBytes: this.#body.bytes,
-      responseBytes: this.responseBytes,
-      durationMs: performance.now() - this.#call.startedAt,
-    });
+    this.#context.onCall?.(
+      recordOf({
+        call: this.#call,
+        destination: this.#destination,
+        attempt: this.#attempt,
+        bridge: this.#bridge,
+        status,
+        message,
+        cause,
+        requestBytes: this.#body.bytes,
+        responseBytes: this.responseBytes,
+      }),
+    );
   }
-}
-
-/** For the log: the caller never gets it. */
-function whyOf(cause: unknown): Pick<CallRecord, "detail" | "limit"> {
-  if (cause === undefined) return {};
-  if (cause instanceof LimitError) return { detail: cause.message, limit: cause.limit };
-  return { detail: cause instanceof Error ? cause.message : String(cause) };
 }

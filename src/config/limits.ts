@@ -2,7 +2,8 @@
 import { z } from "zod";
 import { type Http1Settings, defaultSettings as http1Defaults } from "../http1/settings.ts";
 import { type Http2Settings, defaultSettings as http2Defaults } from "../http2/settings.ts";
-import { duration, formatDuration, formatSize, positiveDuration, size } from "./scalar.ts";
+import { formatDuration, formatSize } from "./quantity.ts";
+import { duration, positiveDuration, size } from "./scalar.ts";
 import { breakerKeys, messageKeys } from "./traffic.ts";
 
 const maxWindow = 2 ** 31 - 1;

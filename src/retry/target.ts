@@ -1,9 +1,9 @@
 /** Target: makes of an upstream one whose calls are tried again, as a policy says; a relay sends calls to it as to any upstream. */
-import { contextOfBranches } from "../branch.ts";
 import { type Call, InboundCall } from "../call.ts";
 import type { StreamListener } from "../http2/api.ts";
 import { Field } from "../http2/field.ts";
-import { Relay, type RelayContext, type RelayedTo } from "../relay.ts";
+import { Relay } from "../relay.ts";
+import { contextOfBranches, type RelayContext, type RelayedTo } from "../relay-context.ts";
 import type { OneToOne } from "../route/director.ts";
 import { type CompleteRetryPolicy, completeRetry, type RetryPolicy } from "../route/retry-policy.ts";
 import type { Schema } from "../schema/schema.ts";

@@ -1,4 +1,5 @@
 /** Connection: HTTP/1.1 to an upstream over one socket, one request after another (RFC 9112 section 9). */
+import { RequestError } from "../../http1/request-error.ts";
 import { writeChunkEnd, writeChunkHead, writeLastChunk } from "../../http1/writer.ts";
 import type { ByteSocket, ConnectionListener, ResetCause, StreamListener } from "../../http2/api.ts";
 import { ErrorCode } from "../../http2/errors.ts";
@@ -186,7 +187,8 @@ export class Http1ClientConnection implements UpstreamConnection, ClientStreamOw
   #malformed(error: unknown): void {
     const stream = this.#stream;
     if (stream === undefined || stream.closed) return;
-    if (!(error instanceof ResponseError) && !isRequestError(error)) throw error;
+    // the parts that read lines and chunks are those of the server's side, and so is their error
+    if (!(error instanceof ResponseError) && !(error instanceof RequestError)) throw error;
     this.#endStream(stream, ErrorCode.protocolError, "malformed");
   }
 
@@ -256,9 +258,4 @@ export class Http1ClientConnection implements UpstreamConnection, ClientStreamOw
     }
     this.#options.listener.onClose(error);
   }
-}
-
-/** The parts that read lines and chunks are those of the server's side, and so is their error. */
-function isRequestError(error: unknown): boolean {
-  return error instanceof Error && error.name === "RequestError";
 }
