@@ -9,7 +9,7 @@ import { type Manifold, type ManifoldOptions, startManifold } from "../support/m
 import type { PeerStream } from "../support/peer-stream.ts";
 import { sleep, until } from "../support/until.ts";
 import { echo, startUpstream, trailersOnly, type Upstream } from "../support/upstream.ts";
-import { check, onRuntime, runtime } from "./suite.ts";
+import { check, figure, onRuntime, runtime } from "./suite.ts";
 
 const path = "/manifold.test.Workers/Get";
 const holdPath = "/manifold.test.Workers/Hold";
@@ -263,6 +263,7 @@ onRuntime("workers", () => {
     await Promise.all(load);
     echo(held[0]!);
     await long.finished;
+    figure(`${failures.length} of ${calls} calls failed, with 2 restarts of 2 workers`);
     expect(failures).toEqual([]);
     expect(calls).toBeGreaterThan(100);
     expect(long.field("grpc-status", "trailers")).toBe("0");
