@@ -55,6 +55,12 @@ function yamlProblems(document: Document, text: string, place: Place): Problem[]
       if (alias.resolve(document) !== undefined) return;
       problems.push(place(rangeOfNode(alias), `no such anchor: &${alias.source}`));
     },
+    Pair(_, { key }) {
+      const node = isAlias(key) ? key.resolve(document) : key;
+      if (isMap(node) || isSeq(node)) {
+        problems.push(place(rangeOfNode(key as Node), `expected a word as a key, got a ${isMap(node) ? "map" : "list"}`));
+      }
+    },
   });
   return problems;
 }

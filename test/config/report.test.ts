@@ -546,6 +546,20 @@ module: gone.js
           |         ^^^^^^^^
       "
     `);
+    expect(await report("routes: []\n{ a: b }: c\n")).toMatchInlineSnapshot(`
+      "
+      manifold.yaml:2:1: expected a word as a key, got a map
+        2 | { a: b }: c
+          | ^^^^^^^^
+      "
+    `);
+    expect(await report("routes: &a []\n*a : c\n")).toMatchInlineSnapshot(`
+      "
+      manifold.yaml:2:1: expected a word as a key, got a list
+        2 | *a : c
+          | ^^
+      "
+    `);
     expect(await report("# nothing but a comment\n")).toMatchInlineSnapshot(`
       "
       manifold.yaml:1:1: the file is empty
