@@ -58,7 +58,9 @@ function yamlProblems(document: Document, text: string, place: Place): Problem[]
     Pair(_, { key }) {
       const node = isAlias(key) ? key.resolve(document) : key;
       if (isMap(node) || isSeq(node)) {
-        problems.push(place(rangeOfNode(key as Node), `expected a word as a key, got a ${isMap(node) ? "map" : "list"}`));
+        problems.push(
+          place(rangeOfNode(key as Node), `expected a word as a key, got a ${isMap(node) ? "map" : "list"}`),
+        );
       }
     },
   });
