@@ -1,4 +1,5 @@
 /** Input: what a fuzzer's bytes say of how they are to be fed: a few decisions, and then what is fed. */
+import { randomOf } from "../support/random.ts";
 
 export class Input {
   readonly #bytes: Buffer;
@@ -41,15 +42,10 @@ export function pieces(bytes: Uint8Array, how: number): Buffer[] {
   return cut;
 }
 
-/** Numbers below a bound, the same for the same seed (mulberry32). */
+/** Whole numbers below a bound, the same for the same seed. */
 export function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
+  const next = randomOf(seed);
+  return (below) => Math.floor(next() * below);
 }
 
 /** One character for each byte. */
