@@ -4,14 +4,20 @@ import { EventEmitter } from "node:events";
 import type { ByteSocket, ConnectionListener, ResetCause, StreamListener } from "../../src/http2/api.ts";
 import type { Http2Connection } from "../../src/http2/connection.ts";
 import { Field } from "../../src/http2/field.ts";
+import type { Http2Settings } from "../../src/http2/settings.ts";
 import type { Http2Stream } from "../../src/http2/stream.ts";
 import { type Frame, FrameType, frameReader } from "../support/frames.ts";
 import { HpackDecoder } from "../support/hpack.ts";
 import { Rules } from "./rules.ts";
 
+/** Bytes that may wait in a socket which takes nothing for a while. */
+const maxSocketBuffer = 4_000;
+
 /** Takes all, and reads it as a peer would: each frame has to be one, and blocks of fields have to be readable. */
 export class PeerSocket extends EventEmitter implements ByteSocket {
-  readonly writableLength = 0;
+  writableLength = 0;
+  /** Says that it is full, until it is drained. */
+  stalls = false;
   ended = false;
   destroyed = false;
   #block: Buffer[] = [];
@@ -34,7 +40,13 @@ export class PeerSocket extends EventEmitter implements ByteSocket {
     const skipped = Math.min(this.#prefaceLeft, chunk.length);
     this.#prefaceLeft -= skipped;
     this.#rules.run(() => this.#read(Buffer.from(chunk.subarray(skipped))));
-    return true;
+    if (this.stalls) this.writableLength += chunk.length;
+    return !this.stalls;
+  }
+
+  drain(): void {
+    this.writableLength = 0;
+    this.emit("drain");
   }
 
   end(): void {
@@ -152,6 +164,17 @@ export class Owner implements ConnectionListener {
   }
 }
 
+/** Whether the manner is such that all cuts mean the same: what is echoed piece by piece, or waits, changes budgets. */
+export function isAlike(manner: number): boolean {
+  return (manner & (2 | 128)) === 0;
+}
+
+/** What differs from the defaults for a manner of users. */
+export function settingsOf(manner: number): Partial<Http2Settings> {
+  const small = { maxHeaderListSize: 2_000, maxHeaderFields: 20, maxConcurrentStreams: 5, maxUselessFrames: 60 };
+  return (manner & 128) === 0 ? small : { ...small, maxSocketBuffer, maxQueuedControlFrames: 20 };
+}
+
 export interface Fed {
   readonly connection: Http2Connection;
   readonly socket: PeerSocket;
@@ -164,8 +187,13 @@ export interface Fed {
  * @returns all that its users were told
  */
 export async function feed({ connection, socket, owner }: Fed, chunks: readonly Buffer[]): Promise<string[]> {
-  for (const chunk of chunks) connection.receive(chunk);
+  for (const [at, chunk] of chunks.entries()) {
+    connection.receive(chunk);
+    if (socket.stalls && at % 16 === 7) await new Promise((resolve) => setImmediate(resolve));
+    if (socket.stalls && at % 64 === 39) socket.drain();
+  }
   await new Promise((resolve) => setImmediate(resolve));
+  if (socket.stalls) socket.drain();
   socket.emit("end");
   socket.emit("close");
   assert(connection.closed, "open behind the end");
