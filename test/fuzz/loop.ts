@@ -35,7 +35,11 @@ export interface LoopOptions {
 
 export const sharedHeader = 12;
 const slowMs = 2_000;
-const corpusBytes = 9_000;
+/** Of a target's corpus. */
+const corpusBytes = 11_000;
+/** Inputs that one merge takes over. */
+const mostMerged = 30;
+const eight = [0, 1, 2, 3, 4, 5, 6, 7];
 const mostMemory = 1.5 * 2 ** 30;
 
 /** What comes of a run: a line of the table. */
@@ -78,7 +82,7 @@ export class Loop {
   async run(): Promise<Outcome> {
     const { seconds, seed, merge } = this.#options;
     if (merge) return this.#merge();
-    for (const input of this.#seeds()) await this.#try(input, true);
+    for (const input of inputsOf(this.#options.corpus)) await this.#try(input, true);
     const next = random(seed);
     const material: Material = {
       others: this.#inputs,
@@ -98,23 +102,36 @@ export class Loop {
     return this.#outcome(ran / 1_000);
   }
 
-  /** An input is worth it if it reaches what no shorter one does; the corpus of a target stays small. */
+  /** Takes over what reaches most that the corpus doesn't, for its length, until that is full. */
   async #merge(): Promise<Outcome> {
-    let room = corpusBytes;
-    for (const input of this.#seeds().sort((one, other) => one.length - other.length)) {
-      const before = this.#inputs.length;
-      await this.#try(input, false);
-      if (this.#inputs.length === before || input.length > room) continue;
-      room -= input.length;
-      save(this.#options.corpus[0]!, input);
+    const [corpus, ...others] = this.#options.corpus;
+    const own = inputsOf([corpus!]);
+    const known = new Set<number>();
+    for (const input of own) for (const feature of await this.#featuresOf(input)) known.add(feature);
+    const candidates: { readonly input: Buffer; fresh: number[] }[] = [];
+    for (const input of inputsOf(others)) candidates.push({ input, fresh: await this.#featuresOf(input) });
+    let room = corpusBytes - own.reduce((sum, { length }) => sum + length, 0);
+    for (let left = mostMerged; left > 0; left--) {
+      for (const each of candidates) each.fresh = each.fresh.filter((feature) => !known.has(feature));
+      const worthOf = ({ input, fresh }: (typeof candidates)[number]) =>
+        input.length <= room ? fresh.length / (input.length + 50) : 0;
+      const best = candidates.reduce((one, other) => (worthOf(other) > worthOf(one) ? other : one), candidates[0]!);
+      if (best === undefined || worthOf(best) === 0) break;
+      for (const feature of best.fresh) known.add(feature);
+      room -= best.input.length;
+      save(corpus!, best.input);
     }
+    this.#seen.fill(0);
+    for (const feature of known) this.#seen[feature >> 3]! |= 1 << (feature & 7);
     return this.#outcome(0);
   }
 
-  #seeds(): Buffer[] {
-    const folders = this.#options.corpus.filter((folder) => existsSync(folder));
-    const files = folders.flatMap((folder) => readdirSync(folder).map((name) => readFileSync(join(folder, name))));
-    return files.length > 0 ? files : [Buffer.alloc(0)];
+  async #featuresOf(input: Buffer): Promise<number[]> {
+    this.#seen.fill(0);
+    await this.#try(input, true);
+    return [...this.#seen].flatMap((bits, branch) =>
+      eight.filter((bit) => (bits >> bit) & 1).map((bit) => branch * 8 + bit),
+    );
   }
 
   /** Those that were found last are mutated more often. */
@@ -145,7 +162,8 @@ export class Loop {
       this.#uncaught = undefined;
       return this.#found(input, error);
     }
-    if (this.#isNew() || isSeed) this.#add(input, isSeed);
+    const isNew = this.#isNew();
+    if (isNew || isSeed) this.#add(input, isSeed);
   }
 
   /** What took long may have had to wait for others: only the second time does it count. */
@@ -200,6 +218,12 @@ export class Loop {
       findings: [...this.#findings.values()],
     };
   }
+}
+
+function inputsOf(folders: readonly string[]): Buffer[] {
+  return folders
+    .filter((folder) => existsSync(folder))
+    .flatMap((folder) => readdirSync(folder).map((name) => readFileSync(join(folder, name))));
 }
 
 /** @returns the file's path */
