@@ -576,6 +576,19 @@ module: gone.js
     `);
   });
 
+  it.each([
+    ["[", "]"],
+    ["{a: ", "}"],
+    ["- ", ""],
+    ["? ", ""],
+  ])("reports what is nested without end, which would take the process with it: %s", async (open, close) => {
+    const deep = open.repeat(20_000) + close.repeat(20_000);
+    const message = await report(`routes:\n  - to: a\nx: ${open === "- " || open === "? " ? "\n" : ""}${deep}\n`);
+    expect(message.slice(0, 100)).toMatch(/manifold.yaml:[34]:\d+: too many lists and maps within each other\n/);
+    const taken = "[".repeat(40) + "]".repeat(40);
+    expect(await report(`routes: ${taken}\n`)).toContain("expected a map, got a list");
+  });
+
   it("says of a file that isn't there that it isn't", async () => {
     await expect(loadConfig("nowhere.yaml")).rejects.toThrow("nowhere.yaml: no such file");
   });
