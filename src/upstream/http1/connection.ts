@@ -177,19 +177,22 @@ export class Http1ClientConnection implements UpstreamConnection, ClientStreamOw
       const read = this.#parser.receive(chunk);
       if (read < chunk.length) this.#persists = false;
     } catch (error) {
-      this.#malformed(error);
+      this.#failed(error);
     } finally {
       this.#receiving = false;
     }
     this.#freeIfDone();
   }
 
-  #malformed(error: unknown): void {
+  /** What is no fault of the peer's is one of ours: it ends this connection, and not the process. */
+  #failed(error: unknown): void {
     const stream = this.#stream;
-    if (stream === undefined || stream.closed) return;
     // the parts that read lines and chunks are those of the server's side, and so is their error
-    if (!(error instanceof ResponseError) && !(error instanceof RequestError)) throw error;
-    this.#endStream(stream, ErrorCode.protocolError, "malformed");
+    if (!(error instanceof ResponseError) && !(error instanceof RequestError)) {
+      this.#close(error instanceof Error ? error : new Error(String(error)));
+    } else if (stream !== undefined && !stream.closed) {
+      this.#endStream(stream, ErrorCode.protocolError, "malformed");
+    }
   }
 
   /** Not while the parser runs: only when it has stopped is it known whether anything came behind the response. */

@@ -272,6 +272,18 @@ describe("Http1ClientConnection", () => {
     expect(events).toEqual(["goaway", "close"]);
   });
 
+  it("ends the call and the connection, and not the process, where its user throws", async () => {
+    const peer = await startPeer((socket) => socket.on("data", () => socket.write(ok)));
+    const { connection, events } = await dial(peer.port);
+    const told = new Told();
+    told.onHeaders = () => {
+      throw new TypeError("a fault of ours");
+    };
+    expect(await oneCall(connection, told)).toMatchObject({ cause: "connection", ended: false });
+    expect(events).toEqual(["lost"]);
+    expect(connection).toMatchObject({ closed: true, room: 0, streamCount: 0 });
+  });
+
   it("ends the connection to cancel a call", async () => {
     const peer = await startPeer();
     const { connection, events } = await dial(peer.port);
