@@ -169,7 +169,9 @@ function watchMemory(pid: number): () => number[] {
   const timer = setInterval(() => {
     const bytes = residentBytesOfTree(pid);
     const minute = Math.floor((performance.now() - startedAt) / minuteMs);
-    if (bytes !== undefined && minute < minutes) (samples[minute] ??= []).push(bytes / 2 ** 20);
+    if (bytes === undefined || minute >= minutes) return;
+    samples[minute] ??= [];
+    samples[minute].push(bytes / 2 ** 20);
   }, 1_000 * scale);
   return () => {
     clearInterval(timer);
