@@ -122,7 +122,7 @@ func draw(random *rand.Rand, cancelled float64) (kind int, call mixed) {
 		call.sleepMs += 10
 		call.cancelAfter = time.Duration(random.Float64() * float64(call.lasts()))
 		if call.never = random.IntN(10) == 0; call.never {
-			call.cancelAfter *= 50
+			call.cancelAfter = min(50*call.cancelAfter, callDeadline/2)
 		}
 	}
 	return kind, call
