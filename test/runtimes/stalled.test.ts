@@ -11,7 +11,7 @@ import type { PeerStream } from "../support/peer-stream.ts";
 import { sleep, until } from "../support/until.ts";
 import { startUpstream, type Upstream } from "../support/upstream.ts";
 import { type Stage, setStage } from "./stage.ts";
-import { check, onRuntime } from "./suite.ts";
+import { check, figure, onRuntime } from "./suite.ts";
 
 const pushPath = "/manifold.test.Stalled/Push";
 const swallowPath = "/manifold.test.Stalled/Swallow";
@@ -45,7 +45,9 @@ async function untilBlocked(streams: readonly PeerStream[]): Promise<void> {
 
 /** Bytes that each of them has sent beyond what its reader's window let through. */
 function excess(streams: readonly PeerStream[]): number {
-  return Math.max(...streams.map(({ queued }) => gibibyte - queued - window));
+  const most = Math.max(...streams.map(({ queued }) => gibibyte - queued - window));
+  figure(`${(most / 1024).toFixed(0)} KiB let through at most`);
+  return most;
 }
 
 onRuntime("stalled readers", () => {
@@ -107,7 +109,7 @@ onRuntime("stalled readers", () => {
       expect(excess(pushing)).toBeLessThanOrEqual(allowance);
       await expectSiblingsFlow();
     };
-    await stage.survive(work, { growthMb });
+    await stage.survive(work, { growthMb, streams: 2 * stalled });
   });
 
   check("D2 clients that never read their socket block 100 pushing upstream streams", async () => {
@@ -122,7 +124,7 @@ onRuntime("stalled readers", () => {
       const result = await call(other, siblingPath, { messages: [Buffer.alloc(60_000)] });
       expect(result.messages?.[0]?.bytes.length).toBe(60_000);
     };
-    await stage.survive(work, { growthMb });
+    await stage.survive(work, { growthMb, streams: 2 * stalled });
   });
 
   check("D2 an upstream that gives no credit blocks 100 pushing clients, siblings flow", async () => {
@@ -133,6 +135,6 @@ onRuntime("stalled readers", () => {
       expect(excess(pushing)).toBeLessThanOrEqual(allowance);
       await expectSiblingsFlow();
     };
-    await stage.survive(work, { growthMb });
+    await stage.survive(work, { growthMb, streams: 2 * stalled });
   });
 });

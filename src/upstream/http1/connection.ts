@@ -1,4 +1,5 @@
 /** Connection: HTTP/1.1 to an upstream over one socket, one request after another (RFC 9112 section 9). */
+import { RequestError } from "../../http1/request-error.ts";
 import { writeChunkEnd, writeChunkHead, writeLastChunk } from "../../http1/writer.ts";
 import type { ByteSocket, ConnectionListener, ResetCause, StreamListener } from "../../http2/api.ts";
 import { ErrorCode } from "../../http2/errors.ts";
@@ -186,7 +187,8 @@ export class Http1ClientConnection implements UpstreamConnection, ClientStreamOw
   /** What is no fault of the peer's is one of ours: it ends this connection, and not the process. */
   #failed(error: unknown): void {
     const stream = this.#stream;
-    if (!(error instanceof ResponseError) && !isRequestError(error)) {
+    // the parts that read lines and chunks are those of the server's side, and so is their error
+    if (!(error instanceof ResponseError) && !(error instanceof RequestError)) {
       this.#close(error instanceof Error ? error : new Error(String(error)));
     } else if (stream !== undefined && !stream.closed) {
       this.#endStream(stream, ErrorCode.protocolError, "malformed");
@@ -259,9 +261,4 @@ export class Http1ClientConnection implements UpstreamConnection, ClientStreamOw
     }
     this.#options.listener.onClose(error);
   }
-}
-
-/** The parts that read lines and chunks are those of the server's side, and so is their error. */
-function isRequestError(error: unknown): boolean {
-  return error instanceof Error && error.name === "RequestError";
 }

@@ -8,7 +8,8 @@ import { Field } from "../../../src/http2/field.ts";
 import type { UpstreamConnection } from "../../../src/upstream/connection.ts";
 import { Http1ClientConnection } from "../../../src/upstream/http1/connection.ts";
 import { dialHttp1 } from "../../../src/upstream/http1-transport.ts";
-import { createTlsContext, type DialTls } from "../../../src/upstream/transport.ts";
+import { createTlsContext } from "../../../src/upstream/tls.ts";
+import type { DialTls } from "../../../src/upstream/transport.ts";
 import { CertificateAuthority } from "../../support/certificates.ts";
 import { until } from "../../support/until.ts";
 
