@@ -250,9 +250,7 @@ onRuntime("workers", () => {
         told = now;
       }
     };
-    if (runtime === "deno")
-      console.warn("figures are not asked for under load on deno: its IPC loses connections then");
-    else load.push(figures());
+    load.push(figures());
     const long = startCall(await connect(manifold), holdPath);
     await until("the stream upstream", () => held.length === 1);
     for (let round = 1; round <= 2; round++) {
@@ -275,6 +273,26 @@ onRuntime("workers", () => {
       "figures of the old ones, too",
       async () => (await metric(manifold, "manifold_calls_total")) === calls + 1,
     );
+  });
+
+  check("connections are answered while the supervisor asks its workers without a pause", async () => {
+    const manifold = await stage();
+    let running = true;
+    let asked = 0;
+    const asking = (async () => {
+      while (running) {
+        await metric(manifold, "manifold_calls_total");
+        asked++;
+      }
+    })();
+    for (let count = 0; count < 80; count++) {
+      const peer = await connectPeer(manifold.port);
+      expect((await call(peer, path, { timeoutMs: 5_000 })).status).toBe(0);
+      await peer.close();
+    }
+    running = false;
+    await asking;
+    expect(asked).toBeGreaterThan(2);
   });
 
   check("without their supervisor they end; where a port is taken nothing starts", async () => {

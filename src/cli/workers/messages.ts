@@ -22,8 +22,6 @@ export type ToWorker =
   | { readonly type: "closeNow" };
 
 export type FromWorker =
-  /** It listens to messages; nothing may be sent before. */
-  | { readonly type: "hello" }
   /** It ends now, and had counted this. */
   | { readonly type: "last"; readonly families: readonly Family[] }
   | { readonly type: "answer"; readonly id: number; readonly value: unknown }

@@ -1,6 +1,8 @@
 /** Worker process: a worker as its supervisor sees it, that can be asked and told. */
 import cluster, { type Worker } from "node:cluster";
+import type { Socket } from "node:net";
 import type { Family } from "../../observe/exposition.ts";
+import { awaitWorker, receive, send } from "./channel.ts";
 import { errorOf, type FromWorker, type Question, type Questions, type ToWorker } from "./messages.ts";
 
 /** Milliseconds for an answer; opening a port again may take its time, and so may a start on a busy machine. */
@@ -24,14 +26,23 @@ export class WorkerProcess {
   /** Resolves with how it ended: "exit code 1", "signal SIGKILL". */
   readonly exited: Promise<string>;
   readonly #worker: Worker;
-  readonly #hello: Promise<void>;
+  readonly #channel: Promise<Socket>;
   readonly #asked = new Map<number, Asked>();
   #lastId = 0;
+  /** Settles when the worker has said all it had to say. */
+  #lastWords: Promise<unknown> = Promise.resolve();
 
   constructor() {
-    const worker = cluster.fork();
+    const waiting = awaitWorker();
+    const worker = cluster.fork(waiting.env);
+    worker.on("error", () => {}); // of node:cluster's own channel: `exit` says the rest
     this.#worker = worker;
-    this.exited = exitOf(worker);
+    this.#channel = waiting.socket;
+    this.exited = exitOf(worker).then(async (how) => {
+      waiting.end();
+      await this.#lastWords;
+      return how;
+    });
     void this.exited.then(() => {
       for (const { reject, timer } of this.#asked.values()) {
         clearTimeout(timer);
@@ -39,14 +50,14 @@ export class WorkerProcess {
       }
       this.#asked.clear();
     });
-    this.#hello = new Promise((resolve) => {
-      worker.on("message", (message: FromWorker) => {
-        if (message.type === "hello") resolve();
-        else if (message.type === "last") this.families = message.families;
+    const listen = (channel: Socket) => {
+      this.#lastWords = new Promise((resolve) => channel.once("close", resolve));
+      receive<FromWorker>(channel, (message) => {
+        if (message.type === "last") this.families = message.families;
         else this.#answered(message);
       });
-    });
-    worker.on("error", () => {}); // a message that can't be sent any more: `exit` says the rest
+    };
+    this.#channel.then(listen, () => this.kill()); // `exit` says the rest
   }
 
   get pid(): number | undefined {
@@ -55,7 +66,8 @@ export class WorkerProcess {
 
   /** Rejects with the worker's error, or where it ends or doesn't answer. */
   async ask<Name extends Question>(type: Name, what: Questions[Name]): Promise<unknown> {
-    await Promise.race([this.#hello, this.exited.then((how) => Promise.reject(new Error(`a worker ended: ${how}`)))]);
+    const ended = this.exited.then((how) => Promise.reject(new Error(`a worker ended: ${how}`)));
+    const channel = await Promise.race([this.#channel, ended]);
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -63,27 +75,22 @@ export class WorkerProcess {
         reject(new Error(`a worker didn't answer within ${answerTimeoutMs} ms`));
       }, answerTimeoutMs);
       this.#asked.set(id, { resolve, reject, timer });
-      this.#send({ type, id, ...what } as ToWorker);
+      void send(channel, { type, id, ...what } satisfies { type: Question; id: number });
     });
   }
 
   /** Tells it to end: with its open calls, or at once. */
   close(how: "drain" | "replaced" | "now"): void {
     this.leaving = true;
-    void this.#hello.then(() =>
-      this.#send(how === "now" ? { type: "closeNow" } : { type: "close", replaced: how === "replaced" }),
-    );
+    const message: ToWorker = how === "now" ? { type: "closeNow" } : { type: "close", replaced: how === "replaced" };
+    this.#channel.then((channel) => send(channel, message)).catch(() => {});
   }
 
   kill(): void {
     this.#worker.process.kill("SIGKILL");
   }
 
-  #send(message: ToWorker): void {
-    if (this.#worker.isConnected()) this.#worker.send(message);
-  }
-
-  #answered(message: Exclude<FromWorker, { type: "hello" | "last" }>): void {
+  #answered(message: Exclude<FromWorker, { type: "last" }>): void {
     const asked = this.#asked.get(message.id);
     this.#asked.delete(message.id);
     clearTimeout(asked?.timer);

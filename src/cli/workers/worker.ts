@@ -1,10 +1,12 @@
 /** Worker: a process that carries calls, and does what its supervisor says. */
+import type { Socket } from "node:net";
 import process from "node:process";
 import { readFrom } from "../../config/files.ts";
 import type { ServeCommand } from "../args.ts";
 import type { LocalCarrier } from "../carrier.ts";
 import { sourceOf } from "../configuration.ts";
 import { outputOf, start } from "../start.ts";
+import { findSupervisor, receive, send } from "./channel.ts";
 import { contentsOf, errorFields, type FileList, type FromWorker, type ToWorker } from "./messages.ts";
 
 /** Signals that reach all processes of a terminal: the supervisor decides what they mean. */
@@ -15,23 +17,25 @@ const supervised = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const;
  *
  * @returns the exit code
  */
-export function runWorker(command: ServeCommand): Promise<number> {
+export async function runWorker(command: ServeCommand): Promise<number> {
   for (const signal of supervised) process.on(signal, () => {});
+  const supervisor = await findSupervisor();
   return new Promise((resolve) => {
-    const worker = new Worker(command, resolve);
-    process.on("message", (message: ToWorker) => void worker.receive(message));
+    const worker = new Worker(command, supervisor, resolve);
+    receive<ToWorker>(supervisor, (message) => void worker.receive(message));
     process.on("disconnect", () => void worker.close(false));
-    tell({ type: "hello" });
   });
 }
 
 class Worker {
   readonly #command: ServeCommand;
+  readonly #supervisor: Socket;
   readonly #ended: (code: number) => void;
   #carrier: LocalCarrier | undefined;
 
-  constructor(command: ServeCommand, ended: (code: number) => void) {
+  constructor(command: ServeCommand, supervisor: Socket, ended: (code: number) => void) {
     this.#command = command;
+    this.#supervisor = supervisor;
     this.#ended = ended;
   }
 
@@ -40,9 +44,9 @@ class Worker {
     if (message.type === "closeNow") return this.#closeNow();
     const { id } = message;
     try {
-      tell({ type: "answer", id, value: await this.#answer(message) });
+      await this.#tell({ type: "answer", id, value: await this.#answer(message) });
     } catch (error) {
-      tell({ type: "failure", id, error: errorFields(error) });
+      await this.#tell({ type: "failure", id, error: errorFields(error) });
     }
   }
 
@@ -53,9 +57,9 @@ class Worker {
   }
 
   async #tellLast(): Promise<void> {
-    if (this.#carrier === undefined || !process.connected) return;
-    const message: FromWorker = { type: "last", families: await this.#carrier.families() };
-    await new Promise((resolve) => process.send?.(message, undefined, undefined, resolve));
+    if (this.#carrier === undefined) return;
+    const families = await this.#carrier.families();
+    await this.#tell({ type: "last", families });
   }
 
   #closeNow(): void {
@@ -91,8 +95,8 @@ class Worker {
   #load(files: FileList) {
     return sourceOf(this.#command).load(readFrom(contentsOf(files)));
   }
-}
 
-function tell(message: FromWorker): void {
-  if (process.connected) process.send?.(message);
+  #tell(message: FromWorker): Promise<void> {
+    return send(this.#supervisor, message);
+  }
 }
