@@ -54,7 +54,7 @@ const headerBombs = bombs(path).map(
       return {
         connection,
         stream: refusal(stream) || (stream.cut ? "cut" : `status ${outcome(stream).status}`),
-        "failed siblings": outcome(sibling).status === 0 ? 0 : 1,
+        "siblings lost": outcome(sibling).status === 0 ? 0 : 1,
         "calls upstream": calls,
       };
     },

@@ -27,6 +27,8 @@ export interface Attack {
   row: string;
   what: string;
   upstream?: UpstreamOptions;
+  /** Comes before anything is counted, where the attack makes a heap grow as no calls do. */
+  warmUp?(arena: Arena): Promise<void>;
   /** It mostly waits: all proxies may be measured at once. */
   waits?: boolean;
   run(arena: Arena): Promise<Figures>;
@@ -80,11 +82,13 @@ async function underAttack(proxy: Manifold, upstream: Upstream, attack: Attack):
     peers.push(peer);
     return peer;
   };
+  const arena = { port: proxy.port, upstream, connect };
+  await attack.warmUp?.(arena);
   const before = { rss: proxy.rss() ?? 0, cpu: cpuMs(proxy.pid) ?? 0 };
-  const grownMb = (bytes = 0) => Math.round((bytes - before.rss) / 2 ** 20);
+  const grownMb = (bytes = 0) => Math.round((bytes - before.rss) / 2 ** 20) || 0; // no -0
   forgetPeak(proxy.pid);
   const canary = await startCanary(proxy.port);
-  const own = await attack.run({ port: proxy.port, upstream, connect });
+  const own = await attack.run(arena);
   const cpu = ((cpuMs(proxy.pid) ?? 0) - before.cpu) / 1_000;
   const { failures } = await canary.stop();
   for (const peer of peers) peer.socket.destroy();

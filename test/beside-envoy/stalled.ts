@@ -20,11 +20,12 @@ const siblingPath = "/manifold.test.Beside/Sibling";
 /** What was taken of each stream beyond the reader's window, and whether others on these connections go on. */
 async function figures(pushers: readonly Pusher[], siblings: readonly H2Peer[]): Promise<Figures> {
   await untilBlocked(pushers);
-  const failure = await callSiblings(siblings, siblingPath).catch(String);
-  return {
-    "KiB taken of a stream": Math.round(excess(pushers) / 1_024),
-    "failed siblings": failure === undefined ? 0 : 1,
+  const taken = {
+    "KiB taken of one stream at most": Math.round(excess(pushers) / 1_024),
+    "MiB taken of all": Math.round(pushers.reduce((sum, pusher) => sum + pusher.sent(), 0) / 2 ** 20),
   };
+  const failure = await callSiblings(siblings, siblingPath).catch(String);
+  return { ...taken, "siblings lost": failure === undefined ? 0 : 1 };
 }
 
 function twoClients({ connect }: Arena): Promise<H2Peer[]> {

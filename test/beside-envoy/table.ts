@@ -13,6 +13,8 @@ const slack: Record<string, number> = {
   [costs.after]: 32,
   "closed after, s": 1,
   "slowest close after FIN, s": 1,
+  // it is the attacker who stops when it sees the end
+  "streams sent": 100,
 };
 
 /** "node: CPU, s: 2.1 (envoy 0.3)" for each figure that is worse, where both are numbers. */
@@ -27,17 +29,26 @@ export function worseThanEnvoy(beside: Beside): string[] {
   );
 }
 
-/** The lines of one attack, a figure each; what is 0 for all is left out. */
+/** Figures that share a line. */
+const together: Record<string, readonly string[]> = {
+  "connection, closed after s": ["connection", "closed after, s"],
+  "CPU s, RSS MB at its peak, 5 s later": [costs.cpu, costs.peak, costs.after],
+};
+
+/** The lines of one attack, a figure or a few each; what is 0 for all is left out. */
 export function linesOf(attack: Attack, beside: Beside): string[] {
-  const names = new Set([...beside.values()].flatMap((figures) => Object.keys(figures)));
-  const lines: string[] = [];
+  const all = [...beside.values()];
+  const names = new Set(all.flatMap((figures) => Object.keys(figures)));
+  const titles = new Map<string, readonly string[]>();
   for (const name of names) {
-    const values = [...beside.values()].map((figures) => figures[name] ?? "");
-    if (values.every((value) => value === 0)) continue;
-    const title = lines.length === 0 ? `${attack.row} | ${attack.what}` : " | ";
-    lines.push(`| ${title} | ${name} | ${values.map(format).join(" | ")} |`);
+    const shared = Object.entries(together).find(([, of]) => of.includes(name) && of.every((each) => names.has(each)));
+    if (shared !== undefined) titles.set(...shared);
+    else if (all.some((figures) => figures[name] !== 0)) titles.set(name, [name]);
   }
-  return lines;
+  return [...titles].map(([title, of], at) => {
+    const cells = all.map((figures) => of.map((name) => format(figures[name] ?? "")).join(", "));
+    return `| ${at === 0 ? `${attack.row} | ${attack.what}` : " | "} | ${title} | ${cells.join(" | ")} |`;
+  });
 }
 
 /** @param proxies in the order of the columns */
@@ -48,5 +59,7 @@ export function heading(proxies: readonly ProxyName[]): string[] {
 function format(value: number | string): string {
   if (typeof value === "string") return value;
   if (value === Number.POSITIVE_INFINITY) return "open";
-  return Number.isInteger(value) ? value.toLocaleString("en") : value.toFixed(value < 10 ? 2 : 1);
+  return Number.isInteger(value) || Math.abs(value) >= 100
+    ? Math.round(value).toLocaleString("en")
+    : value.toFixed(value < 10 ? 2 : 1);
 }
