@@ -44,14 +44,13 @@ function resets(row: string, what: string, streams: number, behind: (id: number)
       const before = upstream.calls.length;
       const peer = await connect();
       const startedAt = performance.now();
-      const opened = await openMany(peer, path, { streams, behind });
+      await openMany(peer, path, { streams, behind });
       const end = await endOf(peer, startedAt);
       await sleep(1_000);
       const calls = upstream.calls.slice(before);
       const left = calls.filter(({ reset, cut }) => reset === undefined && !cut).length;
       return {
         ...end,
-        "streams sent": opened,
         "calls upstream": calls.length,
         "of these not reset": left,
         "siblings lost by the first such stream": lost,

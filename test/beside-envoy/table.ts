@@ -13,8 +13,8 @@ const slack: Record<string, number> = {
   [costs.after]: 32,
   "closed after, s": 1,
   "slowest close after FIN, s": 1,
-  // it is the attacker who stops when it sees the end
-  "streams sent": 100,
+  // most of it lies in sockets of the system, which makes them as large as it likes
+  "MB taken": 4,
 };
 
 /** "node: CPU, s: 2.1 (envoy 0.3)" for each figure that is worse, where both are numbers. */
