@@ -47,20 +47,11 @@ const wires: Record<Wire, { http1: boolean; prefixed: boolean; headers: Record<s
  * @throws Error where not every call had HTTP status 200 and a complete reply
  */
 export async function h2load(port: number, load: Load, cache: string): Promise<number> {
-  const { http1, prefixed, headers: protocolHeaders } = wires[load.wire ?? "grpc"];
-  const request = prefixed ? message(load.bytes) : message(load.bytes).subarray(prefixBytes);
-  const body = join(cache, `request-${request.length}.bin`);
-  writeFileSync(body, request);
-  const headers = { ...protocolHeaders, ...load.headers };
-  const url = `http://127.0.0.1:${port}${load.method}`;
+  const { url, headers, request } = requestOf(port, load);
   // A call that fails with a gRPC status is HTTP 200 too, but has no message: only the bytes tell.
   const extra = load.wire === undefined || load.wire === "grpc" ? 0 : await trailerBytes(url, headers, request);
   const reply = load.replyBytes ?? load.replies * request.length + extra;
-
-  const args = ["-n", load.calls, "-c", load.connections, "-m", load.streams, "-t", 1, "-d", body].map(String);
-  for (const [name, value] of Object.entries(headers)) args.push("-H", `${name}: ${value}`);
-  if (http1) args.push("--h1");
-  args.push(url);
+  const args = [...loadArgs(port, load, cache), "-n", String(load.calls)];
   const { stdout } = await run("h2load", args, { maxBuffer: 1 << 24, timeout: 300_000 });
 
   const number = (pattern: RegExp): number => Number(pattern.exec(stdout)?.[1] ?? Number.NaN);
@@ -71,6 +62,22 @@ export async function h2load(port: number, load: Load, cache: string): Promise<n
     throw new Error(`${succeeded} of ${load.calls} calls answered, ${data} of ${expected} bytes:\n${stdout}`);
   }
   return number(/finished in .*?, ([\d.]+) req\/s/);
+}
+
+/** Arguments of h2load for a load, but how long it lasts. Writes the request to a file. */
+export function loadArgs(port: number, load: Load, cache: string): string[] {
+  const { url, headers, request } = requestOf(port, load);
+  const body = join(cache, `request-${request.length}.bin`);
+  writeFileSync(body, request);
+  const args = [url, "-c", load.connections, "-m", load.streams, "-t", 1, "-d", body].map(String);
+  for (const [name, value] of Object.entries(headers)) args.push("-H", `${name}: ${value}`);
+  return wires[load.wire ?? "grpc"].http1 ? [...args, "--h1"] : args;
+}
+
+function requestOf(port: number, load: Load) {
+  const { prefixed, headers } = wires[load.wire ?? "grpc"];
+  const request = prefixed ? message(load.bytes) : message(load.bytes).subarray(prefixBytes);
+  return { url: `http://127.0.0.1:${port}${load.method}`, headers: { ...headers, ...load.headers }, request };
 }
 
 /**

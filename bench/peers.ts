@@ -20,8 +20,12 @@ export interface Peer {
   readonly takes: readonly Wire[];
   /** The version, or what is missing on this machine. */
   version(places: Places): { version: string } | { missing: string };
-  /** Starts it in front of the backend, and resolves when it listens. */
-  start(places: Places, backendPort: number): Promise<Running>;
+  /**
+   * Starts it in front of the backend, and resolves when it listens.
+   *
+   * @param words more of the command line, for Manifold
+   */
+  start(places: Places, backendPort: number, words?: readonly string[]): Promise<Running>;
   /** The same in front of many, to all of which each call goes. Absent where it has no such thing. */
   startFanOut?(places: Places, backendPorts: readonly number[]): Promise<Running>;
 }
@@ -30,9 +34,7 @@ const bridged: readonly Wire[] = ["web-h2", "web-h1", "connect-h1"];
 
 /** In the order in which each round runs them. */
 export const peers: readonly Peer[] = [
-  manifold("manifold-node", () => process.execPath, ["bin/manifold"]),
-  manifold("manifold-bun", (root) => join(root, "node_modules/.bin/bun"), ["src/cli/main.ts"]),
-  manifold("manifold-deno", (root) => join(root, "node_modules/.bin/deno"), ["run", "-A", "src/cli/main.ts"]),
+  ...manifolds("manifold"),
   envoy("envoy", ["grpc"], "HTTP2", []),
   envoy("envoy-bridge", bridged, "AUTO", [
     ["grpc_web", "grpc_web.v3.GrpcWeb"],
@@ -77,6 +79,19 @@ export const peers: readonly Peer[] = [
   },
 ];
 
+/**
+ * Manifold of another checkout, installed and built there, to measure a change against what was before it. Only to one
+ * backend: it has all settings at their defaults, so that an old version understands its configuration.
+ */
+export function basePeers(root: string): Peer[] {
+  return manifolds("base").map((peer) => ({
+    name: peer.name,
+    takes: peer.takes,
+    version: (places) => peer.version({ ...places, root }),
+    start: (places, backendPort) => peer.start({ ...places, root }, backendPort),
+  }));
+}
+
 /** A program that test/go/build or bench/install has built. */
 export function goProgram(root: string, name: string): string {
   return join(root, "test/.cache/bin", name);
@@ -87,6 +102,14 @@ async function startGrpcProxy({ root, cache }: Places, backendPorts: readonly nu
   const to = backendPorts.map((backendPort) => `127.0.0.1:${backendPort}`).join();
   const args = ["--listen", `127.0.0.1:${port}`, "--to", to];
   return start({ name: "grpc-proxy", command: goProgram(root, "grpcproxy"), args, port, cacheDir: cache });
+}
+
+function manifolds(prefix: "manifold" | "base"): Peer[] {
+  return [
+    manifold(`${prefix}-node`, () => process.execPath, ["bin/manifold"]),
+    manifold(`${prefix}-bun`, (root) => join(root, "node_modules/.bin/bun"), ["src/cli/main.ts"]),
+    manifold(`${prefix}-deno`, (root) => join(root, "node_modules/.bin/deno"), ["run", "-A", "src/cli/main.ts"]),
+  ];
 }
 
 function manifold(name: string, command: (root: string) => string, script: string[]): Peer {
@@ -102,10 +125,12 @@ function manifold(name: string, command: (root: string) => string, script: strin
       if (!existsSync(join(root, script.at(-1)!))) return { missing: `no ${script.at(-1)}` };
       return versionOf(command(root), ["--version"], /(\d+\.\d+\.\d+)/);
     },
-    start({ root, cache }, backendPort) {
+    start({ root, cache }, backendPort, words = []) {
       const config = join(cache, `${name}.json`);
-      writeFileSync(config, JSON.stringify(manifoldConfig(backendPort)));
-      return run(root, cache, ["--config", config, "--access-log", "off"]);
+      const limits = name.startsWith("base") ? {} : { limits: noLimits };
+      const upstreams = { backend: { endpoints: [`http://127.0.0.1:${backendPort}`], ...limits } };
+      writeFileSync(config, JSON.stringify({ upstreams, routes: [{ to: "backend" }] }));
+      return run(root, cache, ["--config", config, "--access-log", "off", ...words]);
     },
     startFanOut({ root, cache }, backendPorts) {
       const config = join(cache, "fan-out.manifold.yaml");
@@ -115,21 +140,14 @@ function manifold(name: string, command: (root: string) => string, script: strin
   };
 }
 
-/** All at its defaults but the limits on the number of calls, as Envoy's. */
-function manifoldConfig(backendPort: number): object {
-  const limits = { requests: 1_000_000, pending: 1_000_000, connections: 1_000_000 };
-  return {
-    upstreams: { backend: { endpoints: [`http://127.0.0.1:${backendPort}`], limits } },
-    routes: [{ to: "backend" }],
-  };
-}
+/** On the number of calls, raised as Envoy's are. */
+const noLimits = { requests: 1_000_000, pending: 1_000_000, connections: 1_000_000 };
 
 /** One call to all, replies joined as grpc-proxy's README has it. JSON is YAML, too. */
 function fanOutConfig(ports: readonly number[]): object {
-  const limits = { requests: 1_000_000, pending: 1_000_000, connections: 1_000_000 };
   const kind = { unary: ["manifold.test.v1.Test/Unary"], server_streaming: ["manifold.test.v1.Test/ServerStream"] };
   return {
-    upstreams: { nodes: { endpoints: ports.map((port) => `http://127.0.0.1:${port}`), limits } },
+    upstreams: { nodes: { endpoints: ports.map((port) => `http://127.0.0.1:${port}`), limits: noLimits } },
     routes: [{ fan_out: { to: "nodes", layout: "merge", kind } }],
   };
 }

@@ -113,7 +113,8 @@ export function treeRssMiB(pid: number): number {
   return kib / 1024;
 }
 
-function tree(root: number): number[] {
+/** A process and all its descendants, itself first. */
+export function tree(root: number): number[] {
   const children = new Map<number, number[]>();
   for (const name of readdirSync("/proc")) {
     const id = Number(name);

@@ -2,12 +2,12 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release, totalmem } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { fanOutScenarios } from "./fan-out.ts";
 import { startNodes } from "./nodes.ts";
-import { goProgram, type Peer, type Places, peers } from "./peers.ts";
+import { basePeers, goProgram, type Peer, type Places, peers } from "./peers.ts";
 import { freePort, type Running, start, stopAll } from "./process.ts";
 import { type Budget, checkBudgets, type Rounds, table } from "./report.ts";
 import { type Figures, type Scenario, scenarios as toOneScenarios } from "./scenarios.ts";
@@ -19,6 +19,7 @@ const usage = `usage: npm run bench -- [options]
   --rounds N      rounds to measure, each of them every proxy once (default 5)
   --only A,B      these scenarios only: ${scenarios.map(({ name }) => name).join(", ")}
   --peers A,B     these proxies only: ${peerNames.join(", ")}
+  --base DIR      beside those, Manifold of another checkout, built there: base-node, base-bun, base-deno as --peers has manifold-*
   --quick         one round, a fifth of the calls
   --check         compare with bench/budgets.json; exit 1 where one is not kept`;
 
@@ -82,10 +83,11 @@ async function main(): Promise<number> {
 /** Those that are chosen, there, and of use to a scenario. */
 function ablePeers(options: Options): { able: Peer[]; versions: Record<string, string> } {
   const versions: Record<string, string> = {};
-  const able = peers.filter((peer) => {
+  const able = [...options.base, ...peers].filter((peer) => {
     const isOfUse = ({ backends, wire }: Scenario) =>
       backends === undefined ? peer.takes.includes(wire) : peer.startFanOut !== undefined;
-    if (!options.peers.includes(peer.name) || !options.scenarios.some(isOfUse)) return false;
+    const isChosen = options.peers.includes(peer.name.replace(/^base-/, "manifold-"));
+    if (!isChosen || !options.scenarios.some(isOfUse)) return false;
     const found = peer.version(places);
     if ("missing" in found) console.log(`${peer.name} is left out: ${found.missing}`);
     else versions[peer.name] = found.version;
@@ -173,6 +175,7 @@ function readOptions() {
         rounds: { type: "string", default: "5" },
         only: { type: "string", default: scenarios.map(({ name }) => name).join(",") },
         peers: { type: "string", default: peerNames.join(",") },
+        base: { type: "string" },
         quick: { type: "boolean", default: false },
         check: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
@@ -190,7 +193,8 @@ function readOptions() {
       if (!peerNames.includes(name)) throw new Error(`unknown peer "${name}"`);
     }
     const scale = values.quick ? 0.2 : 1;
-    return { rounds, scenarios: chosen, peers: values.peers.split(","), scale, check: values.check };
+    const base = values.base === undefined ? [] : basePeers(resolve(values.base));
+    return { rounds, scenarios: chosen, peers: values.peers.split(","), base, scale, check: values.check };
   } catch (error) {
     console.error(`${(error as Error).message}\n${usage}`);
     return undefined;

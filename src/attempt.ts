@@ -6,6 +6,7 @@ import { type Field, FieldKind, valueOf } from "./http2/field.ts";
 import { turn } from "./http2/turn.ts";
 import type { Outcome } from "./upstream/outlier.ts";
 import type { Reached } from "./upstream/waiter.ts";
+import { LimitError } from "./wire/limit-error.ts";
 import { parseStatus, statusOfHttp, statusOfReset } from "./wire/status.ts";
 
 /** The call that a try is for. */
@@ -22,7 +23,7 @@ export interface AttemptOwner {
   /** The response is complete; `fields` are the trailers, or the headers of a Trailers-Only response. With a status if that is recorded. */
   complete(fields: readonly Field[]): void;
   /** The response can't be completed; the caller gets a status of ours. */
-  fail(code: Code, message: string, detail?: string): void;
+  fail(code: Code, message: string, detail?: string | LimitError): void;
   /** The endpoint did no work for the call. */
   retry(attempt: Attempt, code: Code): void;
 }
@@ -118,9 +119,17 @@ export class Attempt implements StreamListener {
       case "connection":
         return this.owner.fail(Code.Unavailable, "upstream connection lost", detail);
       case "idle":
-        return this.owner.fail(Code.Unavailable, `upstream stream was idle for too long${this.#awaited()}`, detail);
-      case "too_large":
-        return this.owner.fail(Code.ResourceExhausted, "message is larger than the upstream's limit", detail);
+        return this.owner.fail(
+          Code.Unavailable,
+          `upstream stream was idle for too long${this.#awaited()}`,
+          new LimitError("stream_idle_timeout", detail),
+        );
+      case "request_too_large":
+      case "response_too_large": {
+        const limit = cause === "request_too_large" ? "max_request_message" : "max_response_message";
+        const why = new LimitError(limit, `message of more than ${limit}, to or from ${this.endpoint.address}`);
+        return this.owner.fail(Code.ResourceExhausted, "message is larger than the upstream's limit", why);
+      }
       case "malformed":
         return this.owner.fail(Code.Internal, "upstream sent a malformed response", detail);
       case "peer":
@@ -146,7 +155,7 @@ export class Attempt implements StreamListener {
 
   /** `unprocessed` is how servers drain and keep to their limits; CANCEL and ENHANCE_YOUR_CALM speak of the caller. */
   #outcomeOfReset(code: ErrorCode, cause: ResetCause): Outcome {
-    if (cause === "unprocessed" || cause === "too_large") return "neutral";
+    if (cause === "unprocessed" || cause === "request_too_large" || cause === "response_too_large") return "neutral";
     if (cause === "idle") return this.answered ? "neutral" : "failure";
     if (cause === "peer") return statusOfReset(code) === Code.Internal ? "failure" : "neutral";
     return "failure";

@@ -1,20 +1,10 @@
 /** Branch: one of several relays that a call is carried on by. To its relay it is the caller's stream; the reply is each kind's own. */
 import type { HttpStream, StreamListener } from "./http2/api.ts";
-import type { BodyRange } from "./http2/body.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import type { Field } from "./http2/field.ts";
-import type { RelayContext } from "./relay.ts";
 
 /** Who is told before there is a relay. */
 const nobody: StreamListener = { onHeaders() {}, onData() {}, onTrailers() {}, onSent() {}, onReset() {} };
-
-/** What has come of the request that all branches get. */
-export interface RequestSoFar {
-  readonly body: readonly BodyRange[];
-  /** All of it has come. */
-  readonly ended: boolean;
-  readonly trailers: Field[] | undefined;
-}
 
 export abstract class Branch implements HttpStream {
   /** The relay, or a layer under it. */
@@ -54,26 +44,10 @@ export abstract class Branch implements HttpStream {
     this.listener.onTrailers(trailers);
   }
 
-  /** Hands on what came before it began. */
-  catchUp({ body, ended, trailers }: RequestSoFar): void {
-    const last = ended && trailers === undefined ? body.length - 1 : -1;
-    for (const [at, { bytes, start, stop }] of body.entries()) this.feed(bytes, start, stop, at === last);
-    if (trailers !== undefined) this.endWith(trailers);
-  }
-
   /** Ends it as if its caller had gone. */
   cancel(): void {
     if (this.closed) return;
     this.closed = true;
     this.listener.onReset(ErrorCode.cancel, "peer");
   }
-}
-
-const ofBranches = new WeakMap<RelayContext, RelayContext>();
-
-/** The context of a call's branches, which are no calls of their own in the log. */
-export function contextOfBranches(context: RelayContext): RelayContext {
-  const known = ofBranches.get(context) ?? { ...context, onCall: undefined };
-  ofBranches.set(context, known);
-  return known;
 }

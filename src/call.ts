@@ -1,12 +1,13 @@
 /** Call: one inbound RPC, as a director sees it. */
-
 import { Code, ConnectError } from "@connectrpc/connect";
+import type { HttpStream } from "./http2/api.ts";
 import { Field, FieldKind, Indexing, valueOf } from "./http2/field.ts";
 import { turn } from "./http2/turn.ts";
 import type { ConnectGet } from "./wire/connect-get.ts";
 import type { Framing } from "./wire/content-type.ts";
 import { checkConnectVersion, detectProtocol, splitQuery } from "./wire/detect.ts";
-import { type MethodPath, parsePath } from "./wire/path.ts";
+import type { MethodPath } from "./wire/path.ts";
+import { methodPath, readHead } from "./wire/request-head.ts";
 import { parseConnectTimeout, parseGrpcTimeout } from "./wire/timeout.ts";
 
 /** Who calls: the other end of the downstream connection. */
@@ -73,6 +74,14 @@ export interface Origin {
   readonly httpVersion?: "1.1" | "2.0";
   /** What the listener asks of every call. Default: nothing. */
   readonly admit?: Admit | undefined;
+}
+
+/** A request, whichever way it has come. */
+export interface InboundRequest {
+  readonly stream: HttpStream;
+  /** As HTTP/2 has them. */
+  readonly fields: readonly Field[];
+  readonly origin: Origin;
 }
 
 /**
@@ -233,64 +242,3 @@ const protocolOf: Record<Framing, Protocol> = {
   connect_stream: "connect",
   connect_unary: "connect",
 };
-
-/** The fields that say what a request is. */
-interface Head {
-  path: Field;
-  method: string;
-  authority: Field | undefined;
-  contentType: string | undefined;
-  grpcTimeout: Field | undefined;
-  connectTimeout: Field | undefined;
-  connectProtocolVersion: string | undefined;
-  /** One of the two headers for a deadline came twice. */
-  twoTimeouts: boolean;
-}
-
-function readHead(fields: readonly Field[]): Head {
-  const head: Head = {
-    path: noPath,
-    method: "",
-    authority: undefined,
-    contentType: undefined,
-    grpcTimeout: undefined,
-    connectTimeout: undefined,
-    connectProtocolVersion: undefined,
-    twoTimeouts: false,
-  };
-  for (let i = 0; i < fields.length; i++) {
-    const field = fields[i]!;
-    const { kind, name } = field;
-    if (kind === FieldKind.regular) {
-      if (name === "content-type") head.contentType = field.value;
-      else if (name === "grpc-timeout") {
-        if (head.grpcTimeout !== undefined) head.twoTimeouts = true;
-        head.grpcTimeout = field;
-      } else if (name === "connect-timeout-ms") {
-        if (head.connectTimeout !== undefined) head.twoTimeouts = true;
-        head.connectTimeout = field;
-      } else if (name === "connect-protocol-version") head.connectProtocolVersion = field.value;
-    } else if (kind === FieldKind.path) head.path = field;
-    else if (kind === FieldKind.method) head.method = field.value;
-    else if (kind === FieldKind.authority) head.authority = field;
-    else if (kind === FieldKind.host) head.authority ??= field;
-  }
-  return head;
-}
-
-/** CONNECT has no path (RFC 9113 section 8.5). */
-const noPath = new Field(":path", "");
-
-/** Paths that were parsed before. They repeat in nearly every call, and are the callers' to choose: so it is bounded. */
-const knownPaths = new Map<string, MethodPath | undefined>();
-const maxKnownPaths = 1_000;
-
-function methodPath(path: string): MethodPath | undefined {
-  const known = knownPaths.get(path);
-  if (known !== undefined) return known;
-  const parts = parsePath(path);
-  if (parts === undefined) return undefined;
-  if (knownPaths.size >= maxKnownPaths) knownPaths.clear();
-  knownPaths.set(path, parts);
-  return parts;
-}

@@ -3,7 +3,7 @@ import { startTurn } from "./http2/turn.ts";
 
 /** A call with a deadline, and its place among those that share a tick. */
 export interface Timed {
-  /** In milliseconds of `performance.now()`; set by `add`, and left alone until the deadline is over or removed. */
+  /** In milliseconds of `performance.now()`; infinity while it has none. Set by `add` and `remove`. */
   deadline: number;
   earlier: Timed | undefined;
   later: Timed | undefined;
@@ -44,14 +44,16 @@ export class Deadlines {
     this.#count++;
   }
 
-  /** Call once for each `add`, unless the deadline has been told. */
+  /** Nothing happens if it has been told, or there was none. */
   remove(timed: Timed): void {
+    if (timed.deadline === Number.POSITIVE_INFINITY) return;
     const { earlier, later } = timed;
     if (earlier === undefined) this.#slots[slotOf(timed)] = later;
     else earlier.later = later;
     if (later !== undefined) later.earlier = earlier;
     timed.earlier = undefined;
     timed.later = undefined;
+    timed.deadline = Number.POSITIVE_INFINITY;
     this.#count--;
     // the timer stops when it finds nothing: calls come and go too fast to stop it here.
   }

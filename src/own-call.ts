@@ -5,8 +5,11 @@ import type { HttpStream, StreamListener } from "./http2/api.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import { Field, FieldKind } from "./http2/field.ts";
 import { startTurn } from "./http2/turn.ts";
-import { Relay, type RelayContext } from "./relay.ts";
+import { Relay } from "./relay.ts";
+import type { RelayContext } from "./relay-context.ts";
+import { ReflectedSchema } from "./schema/reflected.ts";
 import type { ReflectionCall, ReflectionLimits } from "./schema/reflection.ts";
+import type { Schema } from "./schema/schema.ts";
 import type { CallTarget } from "./upstream/upstream.ts";
 import { EnvelopeReader, envelope, Handling } from "./wire/envelope.ts";
 import { statusOfFields } from "./wire/rpc-status.ts";
@@ -17,7 +20,7 @@ const ourselves: Origin = { peer: { address: "", port: 0 }, secure: false };
  * Makes calls of streaming methods to an upstream: messages in, the request's end, messages out. One way after the other, which HTTP/1.1
  * can carry, too.
  */
-export function callerOf(upstream: CallTarget, context: RelayContext): ReflectionCall {
+function callerOf(upstream: CallTarget, context: RelayContext): ReflectionCall {
   // its schema is what is asked for
   const own: RelayContext = { ...context, onCall: undefined, schemaOf: () => undefined };
   return (path, messages, limits) =>
@@ -37,6 +40,21 @@ export function callerOf(upstream: CallTarget, context: RelayContext): Reflectio
         stream.listener.onData(bytes, 0, bytes.length, stream.remoteEnded);
       });
     });
+}
+
+/**
+ * Looks up the schema of an upstream; those by reflection are asked for once and kept as long as their upstream.
+ *
+ * @param context the context of the calls that ask: it has this look-up itself
+ */
+export function schemasOf(context: () => RelayContext): (upstream: CallTarget) => Schema | undefined {
+  const reflected = new WeakMap<CallTarget, Schema>();
+  return (upstream) => {
+    if (upstream.schema !== "reflection") return upstream.schema;
+    const known = reflected.get(upstream) ?? new ReflectedSchema(callerOf(upstream, context()));
+    reflected.set(upstream, known);
+    return known;
+  };
 }
 
 function requestFields(upstream: CallTarget, path: string, { timeoutMs }: ReflectionLimits): Field[] {

@@ -2,19 +2,14 @@
 import { Code } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalHandlerFn } from "@connectrpc/connect/protocol";
 import { Hold } from "./admit/hold.ts";
-import { type Admit, HttpRefusal, InboundCall, type Origin } from "./call.ts";
-import type { HttpStream, StreamListener } from "./http2/api.ts";
-import { type Field, valueOf } from "./http2/field.ts";
+import { type Admit, HttpRefusal, InboundCall, type InboundRequest } from "./call.ts";
+import { errorText } from "./contained.ts";
+import type { StreamListener } from "./http2/api.ts";
 import { type LocalOutcome, type LocalRequest, serveLocal } from "./local/serve-local.ts";
-import { answerHttp, discardRest } from "./refuse.ts";
-import { Relay, type RelayContext } from "./relay.ts";
+import { noteRefusal, type PlainHttpContext, refusePlain } from "./plain-http.ts";
+import { Relay } from "./relay.ts";
+import type { RelayContext } from "./relay-context.ts";
 import { parseStatus, statusOfHttp, statusOk } from "./wire/status.ts";
-
-export interface OwnRequest {
-  readonly stream: HttpStream;
-  readonly fields: readonly Field[];
-  readonly origin: Origin;
-}
 
 export interface OwnContext {
   readonly relay: RelayContext;
@@ -22,15 +17,15 @@ export interface OwnContext {
   readonly admit: Admit | undefined;
   /** Answers with what a gate has thrown. */
   refuse(call: InboundCall, relay: Relay, error: unknown): void;
-  /** Told of what is no call. */
-  noteHttpRefusal(refusal: HttpRefusal, origin: Origin, fields: readonly Field[]): void;
+  /** For what is no call. */
+  readonly plain: PlainHttpContext;
 }
 
 /** Whoever asks whether we are alive has no token: load balancers and kubelets send none. */
 const healthPath = "/grpc.health.v1.Health/";
 
 /** Hands a request to the service's handler, once it is admitted. */
-export function serveOwn(handler: UniversalHandler, request: OwnRequest, context: OwnContext): StreamListener {
+export function serveOwn(handler: UniversalHandler, request: InboundRequest, context: OwnContext): StreamListener {
   if (context.admit === undefined || handler.requestPath.startsWith(healthPath)) return hand(handler, request, context);
   return guard(handler, request, { ...context, admit: context.admit });
 }
@@ -40,7 +35,7 @@ export function serveOwn(handler: UniversalHandler, request: OwnRequest, context
  */
 function guard(
   handler: UniversalHandlerFn,
-  request: OwnRequest,
+  request: InboundRequest,
   context: OwnContext & { readonly admit: Admit },
 ): StreamListener {
   const { stream, fields, origin } = request;
@@ -49,9 +44,7 @@ function guard(
     call = new InboundCall(fields, origin);
   } catch (error) {
     if (!(error instanceof HttpRefusal)) throw error;
-    answerHttp(stream, error, valueOf(fields, ":method") === "HEAD");
-    context.noteHttpRefusal(error, origin, fields);
-    return discardRest(stream);
+    return refusePlain(request, error, context.plain);
   }
   const refuse = (error: unknown): StreamListener => {
     const relay = new Relay(call, stream, context.relay);
@@ -80,7 +73,7 @@ function guard(
 
 function hand(
   handler: UniversalHandlerFn,
-  { stream, fields, origin }: OwnRequest,
+  { stream, fields, origin }: InboundRequest,
   context: OwnContext,
   more: Partial<LocalRequest> = {},
 ): StreamListener {
@@ -91,8 +84,8 @@ function hand(
 
 /** A call to a service of our own is a line of the log like any other, and so is what was none, which the handler has refused. */
 function recorder(
-  { fields, origin, identity }: Omit<OwnRequest, "stream"> & Pick<LocalRequest, "identity">,
-  { relay: { onCall }, noteHttpRefusal }: OwnContext,
+  { fields, origin, identity }: Omit<InboundRequest, "stream"> & Pick<LocalRequest, "identity">,
+  { relay: { onCall }, plain }: OwnContext,
 ): ((outcome: LocalOutcome) => void) | undefined {
   if (onCall === undefined) return undefined;
   const startedAt = performance.now();
@@ -102,11 +95,11 @@ function recorder(
     try {
       const call = new InboundCall(fields, origin);
       call.identity = identity;
-      const detail = error === undefined ? {} : { detail: textOf(error) };
+      const detail = error === undefined ? {} : { detail: errorText(error) };
       onCall({ call, status: code, endpoint: "local", requestBytes, responseBytes, durationMs, ...detail });
     } catch (error) {
-      if (error instanceof HttpRefusal)
-        noteHttpRefusal(new HttpRefusal(status ?? error.status, error.message), origin, fields);
+      if (!(error instanceof HttpRefusal)) return;
+      noteRefusal({ origin, fields }, new HttpRefusal(status ?? error.status, error.message), plain);
     }
   };
 }
@@ -114,8 +107,4 @@ function recorder(
 function statusOfOutcome(http: number | undefined): number {
   if (http === undefined) return Code.Canceled;
   return http === 200 ? statusOk : statusOfHttp(http);
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

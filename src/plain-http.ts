@@ -1,7 +1,10 @@
 /** Plain HTTP: requests that are no RPC, such as a browser's for a page, and their answers. */
-import type { HttpStream } from "./http2/api.ts";
+import type { HttpRefusal, InboundRequest } from "./call.ts";
+import type { HttpStream, StreamListener } from "./http2/api.ts";
 import { Field, valueOf } from "./http2/field.ts";
+import type { HttpRefusalRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
+import { answerHttp, discardRest } from "./refuse.ts";
 
 /** A request that is no RPC: no method of a service has its path, or it isn't called as one is. */
 export interface HttpRequest {
@@ -23,8 +26,46 @@ export interface HttpAnswer {
 /** Answers a request that is no RPC, or returns undefined to have it refused as any other. Its body isn't looked at. */
 export type ServeHttp = (request: HttpRequest) => HttpAnswer | undefined;
 
+/** What the plain requests of a proxy share. */
+export interface PlainHttpContext {
+  readonly serveHttp: ServeHttp | undefined;
+  /** Told of every request that was refused. */
+  readonly onRefusal: ((record: HttpRefusalRecord) => void) | undefined;
+  readonly log: Log | undefined;
+}
+
+/** Answers a request that is no RPC: with what `serveHttp` says, else by refusing it. */
+export function answerPlain(request: InboundRequest, refusal: HttpRefusal, context: PlainHttpContext): StreamListener {
+  const { serveHttp, log } = context;
+  const asked = httpRequest(request.fields);
+  const answer = serveHttp && askForAnswer(serveHttp, asked, log);
+  if (answer === undefined) return refusePlain(request, refusal, context);
+  sendAnswer(request.stream, asked.method, answer);
+  return discardRest(request.stream);
+}
+
+export function refusePlain(request: InboundRequest, refusal: HttpRefusal, context: PlainHttpContext): StreamListener {
+  const { stream, fields } = request;
+  answerHttp(stream, refusal, valueOf(fields, ":method") === "HEAD");
+  noteRefusal(request, refusal, context);
+  return discardRest(stream);
+}
+
+/** Tells of a request that was refused. */
+export function noteRefusal(
+  { origin, fields }: Omit<InboundRequest, "stream">,
+  { status, message }: HttpRefusal,
+  { onRefusal }: PlainHttpContext,
+): void {
+  if (onRefusal === undefined) return;
+  const { method, path } = httpRequest(fields);
+  const authority = valueOf(fields, ":authority") ?? valueOf(fields, "host");
+  const { peer } = origin;
+  onRefusal({ peer, httpStatus: status, message, method, path, ...(authority === undefined ? {} : { authority }) });
+}
+
 /** Asks for the answer to a request. If that throws, which is for the log, the answer is 500. */
-export function askForAnswer(serveHttp: ServeHttp, request: HttpRequest, log: Log | undefined): HttpAnswer | undefined {
+function askForAnswer(serveHttp: ServeHttp, request: HttpRequest, log: Log | undefined): HttpAnswer | undefined {
   try {
     return serveHttp(request);
   } catch (error) {
@@ -33,7 +74,7 @@ export function askForAnswer(serveHttp: ServeHttp, request: HttpRequest, log: Lo
   }
 }
 
-export function httpRequest(fields: readonly Field[]): HttpRequest {
+function httpRequest(fields: readonly Field[]): HttpRequest {
   return {
     method: valueOf(fields, ":method") ?? "",
     path: valueOf(fields, ":path") ?? "",
@@ -42,7 +83,7 @@ export function httpRequest(fields: readonly Field[]): HttpRequest {
 }
 
 /** @param method of the request: HEAD gets no body */
-export function sendAnswer(stream: HttpStream, method: string, { status, headers, body }: HttpAnswer): void {
+function sendAnswer(stream: HttpStream, method: string, { status, headers, body }: HttpAnswer): void {
   const bodyless = method === "HEAD" || body.length === 0;
   stream.sendHeaders(
     [

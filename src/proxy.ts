@@ -2,28 +2,25 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalHandlerFn } from "@connectrpc/connect/protocol";
 import { type AdmissionOptions, createAdmission, inTurn } from "./admit/admission.ts";
-import { type Admit, type Call, HttpRefusal, InboundCall, type Origin } from "./call.ts";
+import { type Admit, HttpRefusal, InboundCall, type InboundRequest, type Origin } from "./call.ts";
+import { contained, errorText } from "./contained.ts";
 import { Deadlines } from "./deadlines.ts";
 import { fanOutTarget } from "./fan-out/target.ts";
-import type { HttpStream, StreamListener } from "./http2/api.ts";
-import { type Field, valueOf } from "./http2/field.ts";
+import type { StreamListener } from "./http2/api.ts";
+import { valueOf } from "./http2/field.ts";
 import { startTurn } from "./http2/turn.ts";
 import { createLocalRoutes, type Routes } from "./local/routes.ts";
 import type { CallRecord, HttpRefusalRecord } from "./observe/call-record.ts";
 import type { Log } from "./observe/log.ts";
-import { callerOf } from "./own-call.ts";
+import { schemasOf } from "./own-call.ts";
 import { serveOwn } from "./own-service.ts";
-import { askForAnswer, httpRequest, type ServeHttp, sendAnswer } from "./plain-http.ts";
+import { answerPlain, type PlainHttpContext, type ServeHttp } from "./plain-http.ts";
 import { MethodKinds } from "./protocol/method-kinds.ts";
-import { answerHttp, discardRest } from "./refuse.ts";
-import { Relay, type RelayContext } from "./relay.ts";
+import { Relay } from "./relay.ts";
+import type { RelayContext, RelayedTo } from "./relay-context.ts";
 import { retryTarget } from "./retry/target.ts";
 import type { Destination, Director } from "./route/director.ts";
-import { ReflectedSchema } from "./schema/reflected.ts";
-import type { ReflectionCall } from "./schema/reflection.ts";
-import type { Schema } from "./schema/schema.ts";
-import { type Acceptor, createHandler } from "./universal/handler.ts";
-import type { CallTarget } from "./upstream/upstream.ts";
+import { createHandler } from "./universal/handler.ts";
 
 export interface ProxyOptions extends AdmissionOptions {
   /** Decides where each call goes. */
@@ -38,13 +35,6 @@ export interface ProxyOptions extends AdmissionOptions {
   readonly routes?: Routes;
   /** Answers requests that are no RPC, such as a browser's for a page. Default: 404, 405 or 415, as fits. */
   readonly serveHttp?: ServeHttp;
-}
-
-/** A request that has come over HTTP/2. */
-export interface InboundRequest {
-  readonly stream: HttpStream;
-  readonly fields: readonly Field[];
-  readonly origin: Origin;
 }
 
 export interface Proxy {
@@ -65,105 +55,87 @@ export interface Proxy {
 /** Creates a proxy. It holds no sockets: `serve` gives it listeners, and upstreams dial for themselves. */
 export function createProxy(options: ProxyOptions): Proxy {
   const { onCall, onHttpRefusal, log, routes, serveHttp } = options;
-  const noteRefusal = onHttpRefusal && contained(onHttpRefusal, { log, what: "onHttpRefusal" });
-  const admitAll = createAdmission(options);
-  let { director } = options;
-  let local = routes && createLocalRoutes(routes);
+  const onRefusal = onHttpRefusal && contained(onHttpRefusal, { log, what: "onHttpRefusal" });
+  const plain: PlainHttpContext = { serveHttp, onRefusal, log };
   const context: RelayContext = {
     deadlines: new Deadlines(),
     kinds: new MethodKinds(),
-    schemaOf: schemasOf((upstream) => callerOf(upstream, context)),
+    schemaOf: schemasOf(() => context),
     onCall: onCall && contained(onCall, { log, what: "onCall" }),
   };
+  const admitAll = createAdmission(options);
+  let { director } = options;
+  let local = routes && createLocalRoutes(routes);
 
-  /** Goes on once the call is admitted; where nobody is asked, at once. */
+  function accept(request: InboundRequest): StreamListener {
+    const { stream, fields, origin } = request;
+    const admit = inTurn(origin.admit, admitAll);
+    const own = local?.match(valueOf(fields, ":path") ?? "");
+    if (own !== undefined) return serveOwn(own, request, { relay: context, admit, refuse, plain });
+    let call: InboundCall;
+    try {
+      call = new InboundCall(fields, origin);
+    } catch (error) {
+      if (!(error instanceof HttpRefusal)) throw error;
+      return answerPlain(request, error, plain);
+    }
+    const relay = new Relay(call, stream, context);
+    stream.listener = relay;
+    try {
+      if (call.fault !== undefined) throw call.fault;
+      enter(call, relay, admit);
+    } catch (error) {
+      refuse(call, relay, error);
+    }
+    return stream.listener;
+  }
+
+  // The steps of a call. Each goes on at once where there is nothing to wait for.
+
   function enter(call: InboundCall, relay: Relay, admit: Admit | undefined): void {
     const waiting = admit?.(call);
-    if (waiting === undefined) return direct(call, relay);
-    waiting
-      .then(() => {
-        startTurn(); // time has passed: the caller's deadline has less left
-        direct(call, relay);
-      })
-      .catch(refuseWith(call, relay));
+    if (waiting === undefined) direct(call, relay);
+    else later(waiting, { call, relay }, () => direct(call, relay));
   }
 
   function direct(call: InboundCall, relay: Relay): void {
     const destination = director(call);
-    if (!(destination instanceof Promise)) return go(call, relay, destination);
-    destination
-      .then((decided) => {
-        startTurn();
-        go(call, relay, decided);
-      })
-      .catch(refuseWith(call, relay));
+    if (!(destination instanceof Promise)) go(call, relay, destination);
+    else later(destination, { call, relay }, (decided) => go(call, relay, decided));
   }
 
   function go(call: InboundCall, relay: Relay, destination: Destination): void {
     const waiting = destination.admit?.(call);
-    if (waiting === undefined) return send(relay, { destination, call, context });
+    if (waiting === undefined) send(call, relay, destination);
+    else later(waiting, { call, relay }, () => send(call, relay, destination));
+  }
+
+  function send(call: InboundCall, relay: Relay, destination: Destination): void {
+    call.dropRestricted();
+    relay.start(targetOf(destination, call, context));
+  }
+
+  function later<T>(waiting: Promise<T>, { call, relay }: Waiting, next: (value: T) => void): void {
     waiting
-      .then(() => {
-        startTurn();
-        send(relay, { destination, call, context });
+      .then((value) => {
+        startTurn(); // time has passed: the caller's deadline has less left
+        next(value);
       })
-      .catch(refuseWith(call, relay));
+      .catch((error) => refuse(call, relay, error));
   }
 
   /** The one catch: a refusal of the director is the caller's to know, anything else is ours alone. */
-  function refuseWith(call: InboundCall, relay: Relay): (error: unknown) => void {
-    return (error) => {
-      if (error instanceof ConnectError) return relay.refuse(error);
-      log?.error({ path: call.path, error: errorText(error) }, "director failed");
-      relay.refuse(new ConnectError("internal error", Code.Internal, undefined, undefined, error));
-    };
+  function refuse(call: InboundCall, relay: Relay, error: unknown): void {
+    if (error instanceof ConnectError) return relay.refuse(error);
+    log?.error({ path: call.path, error: errorText(error) }, "director failed");
+    relay.refuse(new ConnectError("internal error", Code.Internal, undefined, undefined, error));
   }
 
-  const refuseCall = (call: InboundCall, relay: Relay, error: unknown) => refuseWith(call, relay)(error);
-  const noteHttpRefusal = (refusal: HttpRefusal, origin: Origin, fields: readonly Field[]) =>
-    noteRefusal?.(refusalRecord(origin, refusal, fields));
-
-  const proxy: Acceptor = {
-    accept({ stream, fields, origin }) {
-      const own = local?.match(valueOf(fields, ":path") ?? "");
-      if (own !== undefined) {
-        const ownContext = {
-          relay: context,
-          admit: inTurn(origin.admit, admitAll),
-          refuse: refuseCall,
-          noteHttpRefusal,
-        };
-        return serveOwn(own, { stream, fields, origin }, ownContext);
-      }
-      let call: InboundCall;
-      try {
-        call = new InboundCall(fields, origin);
-      } catch (error) {
-        if (!(error instanceof HttpRefusal)) throw error;
-        const request = httpRequest(fields);
-        const answer = serveHttp && askForAnswer(serveHttp, request, log);
-        if (answer === undefined) {
-          answerHttp(stream, error, request.method === "HEAD");
-          noteHttpRefusal(error, origin, fields);
-        } else sendAnswer(stream, request.method, answer);
-        return discardRest(stream);
-      }
-      const relay = new Relay(call, stream, context);
-      stream.listener = relay;
-      try {
-        if (call.fault !== undefined) throw call.fault;
-        enter(call, relay, origin.admit === undefined ? admitAll : inTurn(origin.admit, admitAll));
-      } catch (error) {
-        refuseWith(call, relay)(error);
-      }
-      return stream.listener;
-    },
-  };
   return {
-    ...proxy,
-    handler: createHandler(proxy),
+    accept,
+    handler: createHandler({ accept }),
     noteUnreadable({ peer }, httpStatus, message) {
-      noteRefusal?.({ peer, httpStatus, message });
+      onRefusal?.({ peer, httpStatus, message });
     },
     update(next) {
       local = next.routes && createLocalRoutes(next.routes);
@@ -172,62 +144,20 @@ export function createProxy(options: ProxyOptions): Proxy {
   };
 }
 
-function refusalRecord(
-  { peer }: Origin,
-  { status, message }: HttpRefusal,
-  fields: readonly Field[],
-): HttpRefusalRecord {
-  const { method, path } = httpRequest(fields);
-  const authority = valueOf(fields, ":authority") ?? valueOf(fields, "host");
-  return { peer, httpStatus: status, message, method, path, ...(authority === undefined ? {} : { authority }) };
-}
-
-/** Looks up the schema of an upstream; those by reflection are asked for once and kept as long as their upstream. */
-function schemasOf(caller: (upstream: CallTarget) => ReflectionCall): (upstream: CallTarget) => Schema | undefined {
-  const reflected = new WeakMap<CallTarget, Schema>();
-  return (upstream) => {
-    if (upstream.schema !== "reflection") return upstream.schema;
-    const known = reflected.get(upstream) ?? new ReflectedSchema(caller(upstream));
-    reflected.set(upstream, known);
-    return known;
-  };
-}
-
-/** What the director has decided, and of which call. */
-interface Decided {
-  readonly destination: Destination;
+/** A call that waits for a decision. */
+interface Waiting {
   readonly call: InboundCall;
-  readonly context: RelayContext;
+  readonly relay: Relay;
 }
 
-/** One to many is one to something that stands for many. */
-function send(relay: Relay, { destination, call, context }: Decided): void {
-  call.dropRestricted();
+/** One to many is one to something that stands for many, and so is one that may be tried again. */
+function targetOf(destination: Destination, call: InboundCall, context: RelayContext): RelayedTo {
   switch (destination.mode) {
     case "one-to-one":
-      if (destination.retry === undefined) return relay.start(destination);
-      return relay.start(retryTarget(destination, destination.retry, context));
+      return destination.retry === undefined ? destination : retryTarget(destination, destination.retry, context);
     case "one-to-many":
-      return relay.start(fanOutTarget(destination, call, context));
+      return fanOutTarget(destination, call, context);
     default:
       throw new TypeError(`director returned mode "${(destination as { mode: unknown }).mode}"`);
   }
-}
-
-/** What a user's callback throws is logged: it would end the connection, or from a timer the process, that it was called for. */
-function contained<Told extends { readonly call?: Call; readonly path?: string }>(
-  tell: (record: Told) => void,
-  { log, what }: { readonly log: Log | undefined; readonly what: string },
-): (record: Told) => void {
-  return (record) => {
-    try {
-      tell(record);
-    } catch (error) {
-      log?.error({ path: record.call?.path ?? record.path, error: errorText(error) }, `${what} failed`);
-    }
-  };
-}
-
-function errorText(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -51,8 +51,8 @@ export function answerHttp(stream: HttpStream, { status, message, headers }: Htt
   if (!head) stream.sendData(body, 0, body.length, true);
 }
 
-/** Bytes that a caller may send after its answer before it is told to stop. */
-const maxAfterEnd = 32 << 10;
+/** Bytes that a caller may go on to send after its answer before it is told to stop. */
+export const maxAfterEnd = 32 << 10;
 
 /** The rest of a request that has been answered already: dropped, and without credit, so that not much of it comes. */
 export function discardRest(stream: HttpStream): StreamListener {

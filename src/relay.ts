@@ -1,47 +1,24 @@
 /** Relay: one call, from the caller's stream to an upstream's. Bytes pass as they come; nothing of a message is looked at. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
-import { Bridge, type BridgeContext, passesVerbatim } from "./bridge.ts";
+import { Bridge, passesVerbatim } from "./bridge.ts";
 import type { InboundCall } from "./call.ts";
-import type { Deadlines, Timed } from "./deadlines.ts";
+import type { Timed } from "./deadlines.ts";
 import { checkRewrite, type ForwardOptions, forwardFields } from "./forward.ts";
 import type { HttpStream, ResetCause, StreamListener } from "./http2/api.ts";
 import { ErrorCode } from "./http2/errors.ts";
 import { type Field, valueOf } from "./http2/field.ts";
-import type { CallRecord } from "./observe/call-record.ts";
-import { statusFields } from "./refuse.ts";
+import { recordOf } from "./record.ts";
+import { maxAfterEnd, statusFields } from "./refuse.ts";
+import type { RelayContext, RelayedTo } from "./relay-context.ts";
 import { RequestBody } from "./request-body.ts";
-import type { Rewrite } from "./route/director.ts";
-import type { Endpoint } from "./upstream/endpoint.ts";
-import type { CallTarget } from "./upstream/upstream.ts";
 import type { CallWaiter, CancelWait, Reached, StreamOpener } from "./upstream/waiter.ts";
 import { LimitError } from "./wire/limit-error.ts";
 import { decodeMessage } from "./wire/message.ts";
 import { parseStatus } from "./wire/status.ts";
 
-/** What all calls of a proxy share. */
-export interface RelayContext extends BridgeContext {
-  readonly deadlines: Deadlines;
-  readonly onCall: ((record: CallRecord) => void) | undefined;
-}
-
-/** Where a call is sent to: see `OneToOne`. */
-export interface RelayedTo {
-  readonly upstream: CallTarget;
-  /** No other will do. */
-  readonly endpoint?: Endpoint;
-  readonly rewrite?: Rewrite;
-  readonly timeoutMs?: number;
-  readonly route?: string;
-  /** Makes the request's fields, which may be shared. Default: `forwardFields` of the call. */
-  readonly fieldsOf?: (options: ForwardOptions) => Field[];
-}
-
 /** Tries of one call, where the upstream says that it did no work for it. */
 const maxAttempts = 3;
-
-/** Bytes that a caller may go on to send after its call is over, before it is told to stop. */
-const maxAfterEnd = 32 << 10;
 
 export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   /** The caller's stream, or the layer over it that makes it one of gRPC. */
@@ -64,6 +41,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
   #over = false;
   /** Bytes that came after that. */
   #discarded = 0;
+  #why: unknown;
 
   constructor(call: InboundCall, downstream: HttpStream, context: RelayContext) {
     this.#call = call;
@@ -85,10 +63,10 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.#destination = destination;
     const { timeoutMs, upstream } = destination;
     if (timeoutMs !== undefined && this.#call.startedAt + timeoutMs < this.deadline) {
-      this.#disarm();
+      this.#context.deadlines.remove(this);
       this.#context.deadlines.add(this, this.#call.startedAt + timeoutMs);
     }
-    if (this.#bridge === undefined && passesVerbatim(this.#call, upstream)) return this.#acquire(undefined);
+    if (this.#bridge === undefined && passesVerbatim(this.#call, upstream)) return this.acquire();
     this.#bridge ??= new Bridge(this.#call, this.downstream, this);
     this.#bridge.start(upstream, this.#context, this.#body);
   }
@@ -98,14 +76,29 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     return this.#attempt === undefined || this.#refused;
   }
 
-  /** Everything that an attempt needs is there: asks for a connection. */
-  acquire(): void {
-    if (!this.#over) this.#acquire(undefined);
+  /** Why it has ended, where no upstream has said so: for the log. */
+  get why(): unknown {
+    return this.#why;
+  }
+
+  /**
+   * Everything that an attempt needs is there: asks for a connection.
+   *
+   * @param avoid the endpoint that has just turned the call away
+   */
+  acquire(avoid?: Reached): void {
+    if (this.#over) return;
+    const { upstream, endpoint } = this.#destination!;
+    this.#cancelWait =
+      endpoint === undefined
+        ? upstream.acquire(this.#call, this, avoid)
+        : endpoint.upstream.acquireAt(endpoint, this.#call, this);
   }
 
   /** Answers the call without an upstream. Safe at any time: nothing happens if the call is over. */
   refuse(error: ConnectError): void {
     if (this.#over) return;
+    this.#why = error.cause;
     this.#stopUpstream();
     const answered = this.#attempt?.answered === true;
     const fields = statusFields(error, answered ? undefined : (this.#bridge?.contentType ?? this.#call.contentType));
@@ -143,7 +136,8 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     const told = this.#attempt?.told;
     this.#stopUpstream();
     if (told !== undefined) return this.complete(told);
-    this.#finish(Code.Canceled, cause === "peer" ? "canceled by the caller" : `caller's stream ended: ${cause}`);
+    const why = cause === "peer" ? "canceled by the caller" : `caller's stream ended: ${cause}`;
+    this.#finish(Code.Canceled, why, cause === "idle" ? new LimitError("stream_idle_timeout", why) : undefined);
   }
 
   onRefused(error: Error): void {
@@ -198,7 +192,7 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     }
     this.#attempt = undefined;
     this.#body.rewind();
-    this.#acquire(attempt.endpoint);
+    this.acquire(attempt.endpoint);
   }
 
   /** Gives up the attempt, of which the upstream has done no work: the request is held anew. False: it can't be sent again. */
@@ -215,13 +209,13 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     if (this.#context.onCall === undefined) return this.#finish(0, undefined);
     const message = valueOf(fields, "grpc-message");
     const status = parseStatus(valueOf(fields, "grpc-status")!);
-    this.#finish(status, message === undefined ? undefined : decodeMessage(message));
+    this.#finish(status, message === undefined ? undefined : decodeMessage(message), this.#attempt?.endpoint.why);
   }
 
   /** An upstream that cancels when the time is over has seen the same deadline, by its own clock. */
-  fail(code: Code, message: string, detail?: string): void {
+  fail(code: Code, message: string, detail?: string | LimitError): void {
     if (code === Code.Canceled && this.deadline <= performance.now()) {
-      this.#disarm();
+      this.#context.deadlines.remove(this);
       return this.onDeadline();
     }
     this.refuse(new ConnectError(message, code, undefined, undefined, detail));
@@ -229,18 +223,9 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
 
   /** What waits for the caller's window is dropped: it would hold back the status for which the caller waits. */
   onDeadline(): void {
-    this.deadline = Number.POSITIVE_INFINITY;
     this.#attempt?.expire();
     if (this.#bridge?.verbatim !== true) this.downstream.dropQueue(); // there the status has to come behind it
     this.fail(Code.DeadlineExceeded, "deadline exceeded");
-  }
-
-  #acquire(avoid: Reached | undefined): void {
-    const { upstream, endpoint } = this.#destination!;
-    this.#cancelWait =
-      endpoint === undefined
-        ? upstream.acquire(this.#call, this, avoid)
-        : endpoint.upstream.acquireAt(endpoint, this.#call, this);
   }
 
   #credit(bytes: number): void {
@@ -263,50 +248,28 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     this.#attempt?.cancel();
   }
 
-  #reached(): Pick<CallRecord, "endpoint" | "upstreamProtocol"> {
-    if (this.#attempt === undefined) return {};
-    return { endpoint: this.#attempt.endpoint.name, upstreamProtocol: this.#bridge?.upstreamProtocol ?? "grpc" };
-  }
-
-  #meant(): Pick<CallRecord, "route" | "upstream"> {
-    if (this.#destination === undefined) return {};
-    const { route, upstream } = this.#destination;
-    return route === undefined ? { upstream: upstream.name } : { route, upstream: upstream.name };
-  }
-
-  #disarm(): void {
-    if (this.deadline === Number.POSITIVE_INFINITY) return;
-    this.#context.deadlines.remove(this);
-    this.deadline = Number.POSITIVE_INFINITY;
-  }
-
   /** @param cause for the log: an Error, or a text */
   #finish(status: number, message: string | undefined, cause?: unknown): void {
     this.#over = true;
     this.#body.forget();
     this.#bridge?.stop();
-    this.#disarm();
+    this.#context.deadlines.remove(this);
     if (!this.#body.ended) this.#credit(this.#body.creditRest());
     // An answer before the request's end: an empty DATA ends our side, for servers count resets (fault A3).
     this.#attempt?.stream.dropQueue();
     this.#attempt?.stream.end();
-    this.#context.onCall?.({
-      call: this.#call,
-      status,
-      ...(message === undefined ? {} : { message }),
-      ...this.#meant(),
-      ...this.#reached(),
-      ...whyOf(cause),
-      requestBytes: this.#body.bytes,
-      responseBytes: this.responseBytes,
-      durationMs: performance.now() - this.#call.startedAt,
-    });
+    this.#context.onCall?.(
+      recordOf({
+        call: this.#call,
+        destination: this.#destination,
+        attempt: this.#attempt,
+        bridge: this.#bridge,
+        status,
+        message,
+        cause,
+        requestBytes: this.#body.bytes,
+        responseBytes: this.responseBytes,
+      }),
+    );
   }
-}
-
-/** For the log: the caller never gets it. */
-function whyOf(cause: unknown): Pick<CallRecord, "detail" | "limit"> {
-  if (cause === undefined) return {};
-  if (cause instanceof LimitError) return { detail: cause.message, limit: cause.limit };
-  return { detail: cause instanceof Error ? cause.message : String(cause) };
 }

@@ -1,6 +1,13 @@
 /** JWT: who calls, by a signed token in a header. */
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type JSONWebKeySet, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
+import {
+  errors,
+  type JSONWebKeySet,
+  type JWTPayload,
+  type JWTVerifyGetKey,
+  type JWTVerifyOptions,
+  jwtVerify,
+} from "jose";
 import type { Call, Identity, InboundCall } from "../call.ts";
 import { encodeMessage } from "../wire/message.ts";
 import { type Authorize, unauthenticated } from "./admission.ts";
@@ -100,8 +107,8 @@ function verifier(options: JwtOptions): Verify {
   return (token, call) => {
     const known = verified.get(token);
     if (known !== undefined) return known;
-    return jwtVerify(token, keys, rules).then(
-      ({ payload }) => {
+    return payloadOf(token, keys, rules).then(
+      (payload) => {
         const identity = identityOf(payload);
         verified.set(token, identity, payload.exp === undefined ? undefined : payload.exp * 1_000 + clockToleranceMs);
         return identity;
@@ -114,6 +121,23 @@ function verifier(options: JwtOptions): Verify {
       },
     );
   };
+}
+
+/** A token that doesn't say which key has signed it may be of any that fits: an issuer that changes keys has two for a while. */
+async function payloadOf(token: string, keys: JWTVerifyGetKey, rules: JWTVerifyOptions): Promise<JWTPayload> {
+  try {
+    return (await jwtVerify(token, keys, rules)).payload;
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
+    for await (const key of error) {
+      try {
+        return (await jwtVerify(token, key, rules)).payload;
+      } catch (notThisOne) {
+        if (!(notThisOne instanceof errors.JWSSignatureVerificationFailed)) throw notThisOne;
+      }
+    }
+    throw new errors.JWSSignatureVerificationFailed();
+  }
 }
 
 function identityOf(payload: JWTPayload): Identity {

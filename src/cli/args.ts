@@ -1,9 +1,11 @@
 /** The command line: words to a command, with an error that says what was meant where they make none. */
 import { parseArgs } from "node:util";
 import type { Protocol } from "../call.ts";
-import { type Parsed, parseAddress, parseEndpointUrl, parseOrigin } from "../config/scalar.ts";
-import { maxWorkers, protocols } from "../config/schema.ts";
+import type { Parsed } from "../config/parsed.ts";
+import { parseAddress, parseEndpointUrl, parseOrigin } from "../config/place.ts";
+import { maxWorkers } from "../config/schema.ts";
 import { suggestion } from "../config/suggest.ts";
+import { protocols } from "../config/upstream-schema.ts";
 import { type LogLevel, logLevels } from "../observe/log.ts";
 
 /** What lines look like: "auto" is pretty on a terminal and JSON otherwise. */

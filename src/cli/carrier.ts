@@ -42,7 +42,8 @@ export async function carryHere(parts: Parts, observers: Observers): Promise<Loc
   const onCall = both(observers.onCall, metrics?.record);
   const built = build(parts, onCall === undefined ? observers : { ...observers, onCall });
   const { listen, drainTimeoutMs } = built;
-  const server = await serve(built.proxy, { listen, drainTimeoutMs, log: observers.log });
+  const onLimit = metrics && ((limit: string) => metrics.reject(limit));
+  const server = await serve(built.proxy, { listen, drainTimeoutMs, log: observers.log, onLimit });
   return new LocalCarrier(built, server, metrics);
 }
 

@@ -5,8 +5,12 @@ import { defaultAddress } from "../config/build.ts";
 import type { Snapshot } from "../config/changes.ts";
 import type { EndpointList } from "../config/check-endpoints.ts";
 import { type FileContents, FileRecord } from "../config/files.ts";
-import { loadConfig, loadSchema, type ReadFile } from "../config/load.ts";
-import type { Config, Listener, UpstreamConfig } from "../config/schema.ts";
+import type { Listener } from "../config/listener-schema.ts";
+import { loadConfig } from "../config/load.ts";
+import { loadSchema } from "../config/load-named.ts";
+import type { ReadFile } from "../config/read-file.ts";
+import type { Config } from "../config/schema.ts";
+import type { UpstreamConfig } from "../config/upstream-schema.ts";
 import type { Schema } from "../schema/schema.ts";
 import { type ServeCommand, UsageError } from "./args.ts";
 

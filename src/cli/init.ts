@@ -26,7 +26,7 @@ export function init(file = "manifold.yaml"): void {
 }
 
 /** @param schema path of the JSON Schema for the editor, as seen from the file */
-export function starter(schema: string): string {
+function starter(schema: string): string {
   return `# yaml-language-server: $schema=${schema}
 # Configuration of Manifold. Durations are written 500ms, 10s, 5m or 1h, sizes 65536 or 64KiB.
 # Paths of files are relative to this one.

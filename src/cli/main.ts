@@ -1,6 +1,7 @@
 /** The entry of the command on every runtime: `node bin/manifold`, `bun src/cli/main.ts`, `deno run -A src/cli/main.ts`. */
 import process from "node:process";
 import { ConfigError } from "../config/problem.ts";
+import { errorText } from "../contained.ts";
 import { type Command, parseCommand, UsageError } from "./args.ts";
 import { AskError, ask } from "./ask.ts";
 import { check } from "./check.ts";
@@ -48,7 +49,7 @@ function report(error: unknown): number {
   } else if (error instanceof InitError || error instanceof AskError) {
     process.stderr.write(`manifold: ${error.message}\n`);
   } else {
-    process.stderr.write(`manifold: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.stderr.write(`manifold: ${errorText(error)}\n`);
   }
   return 1;
 }

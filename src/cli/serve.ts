@@ -2,15 +2,14 @@
 import cluster from "node:cluster";
 import { availableParallelism } from "node:os";
 import process from "node:process";
-import type { Parts } from "../config/build.ts";
-import type { ServeHttp } from "../plain-http.ts";
 import { Admin } from "./admin.ts";
 import type { ServeCommand } from "./args.ts";
-import { type Carrier, carryHere, type LocalCarrier } from "./carrier.ts";
+import type { Carrier } from "./carrier.ts";
 import { type Configuration, sourceOf } from "./configuration.ts";
-import { announceAddresses, createOutput, type Output, type OutputOptions } from "./output.ts";
+import { announceAddresses, type Output } from "./output.ts";
 import { Reloader, type ReloaderOptions } from "./reloader.ts";
 import { type StopSignals, stopSignals } from "./signals.ts";
+import { outputOf, start } from "./start.ts";
 import { watchFiles } from "./watch.ts";
 
 /**
@@ -80,28 +79,6 @@ async function restart(replace: () => Promise<void>, { announce, log }: Output):
   } catch (error) {
     log.error({ error: (error as Error).message }, "workers not replaced");
   }
-}
-
-/** The command line's word counts, then the file's. */
-export function outputOf(
-  command: ServeCommand,
-  config: Parts["config"],
-  { shared = false }: Pick<OutputOptions, "shared"> = {},
-): Output {
-  return createOutput({
-    shared,
-    accessLog: command.accessLog ?? config.access_log ?? "auto",
-    level: command.logLevel ?? config.log_level ?? "info",
-  });
-}
-
-/** Listens, in this process. */
-export function start(parts: Parts, { log, accessLog }: Output, serveHttp?: ServeHttp): Promise<LocalCarrier> {
-  return carryHere(parts, {
-    log,
-    ...(accessLog === undefined ? {} : { onCall: accessLog, onHttpRefusal: accessLog }),
-    ...(serveHttp === undefined ? {} : { serveHttp }),
-  });
 }
 
 /**

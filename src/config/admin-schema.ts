@@ -15,7 +15,5 @@ export const admin = z
   })
   .describe("A port for those who run Manifold: metrics, upstreams, reload, drain. Default: none.");
 
-export type AdminConfig = z.output<typeof admin>;
-
 /** Envoy's is the same. */
 export const defaultAdminAddress = "127.0.0.1:9901";

@@ -1,8 +1,9 @@
 /** Admin: who may reach it, the token it asks for, and what it shows of the configuration. */
 import { isLoopback, parseListenAddress } from "../serve/address.ts";
 import { admin, defaultAdminAddress } from "./admin-schema.ts";
-import { isMap, type Parts } from "./check.ts";
+import { isMap, type Parts } from "./parts.ts";
 import type { Problem } from "./problem.ts";
+import { asText, type ReadFile, whyUnread } from "./read-file.ts";
 import type { Source } from "./source.ts";
 
 /** Characters of a token, at least: below, it could be guessed. */
@@ -33,12 +34,8 @@ export function adminProblems(source: Source, { listeners }: Parts): Problem[] {
   return problems;
 }
 
-/** @param read finds a file by its path as it stands in the configuration; throws what `readFileSync` throws */
-export function readAdminToken(
-  source: Source,
-  read: (path: string) => string,
-  whyUnread: (error: unknown) => string,
-): AdminToken {
+/** @param read finds a file by its path as it stands in the configuration */
+export function readAdminToken(source: Source, read: ReadFile): AdminToken {
   const given = isMap(source.value) ? admin.safeParse(source.value.admin) : undefined;
   const file = given?.data?.token_file;
   if (file === undefined) return { token: undefined, problems: [] };
@@ -48,7 +45,7 @@ export function readAdminToken(
   });
   let token: string;
   try {
-    token = read(file).trim();
+    token = asText(read(file)).trim();
   } catch (error) {
     return problem(`${whyUnread(error)}: ${file}`);
   }

@@ -4,31 +4,24 @@ import type { CallRecord, HttpRefusalRecord } from "../observe/call-record.ts";
 import type { Log } from "../observe/log.ts";
 import type { ServeHttp } from "../plain-http.ts";
 import { createProxy, type Proxy } from "../proxy.ts";
-import type { Director, Rewrite } from "../route/director.ts";
-import type { HeaderMatch, Match } from "../route/match.ts";
-import type { RetryPolicy } from "../route/retry-policy.ts";
-import { createRouteTable, type ForwardRoute, type Route } from "../route/table.ts";
+import type { Director } from "../route/director.ts";
+import { createRouteTable } from "../route/table.ts";
 import type { Schema } from "../schema/schema.ts";
-import type { CorsOptions } from "../serve/cors.ts";
-import type { ListenerOptions, ListenerTls } from "../serve/listener.ts";
+import type { ListenerOptions } from "../serve/listener.ts";
 import { HealthState } from "../services/health.ts";
-import type { EndpointOptions } from "../upstream/target.ts";
-import type { UpstreamTls } from "../upstream/transport.ts";
-import { createUpstream, type Upstream, type UpstreamOptions } from "../upstream/upstream.ts";
-import { codeOfName } from "../wire/status.ts";
-import { admissionOptions, type KeySets } from "./admission.ts";
-import { fanOutOptions, methodRewrite } from "./build-fan-out.ts";
+import { createUpstream, type Upstream } from "../upstream/upstream.ts";
+import type { KeySets } from "./admission.ts";
+import { listenerOptions } from "./build-listener.ts";
+import { routeOf } from "./build-route.ts";
+import { upstreamOptions } from "./build-upstream.ts";
 import { fingerprint, type Snapshot } from "./changes.ts";
-import type { EndpointList } from "./check-endpoints.ts";
-import { endpointsOf } from "./discovery.ts";
 import { given } from "./given.ts";
 import type { IncludedRoute } from "./include.ts";
-import { http1Settings, http2Settings } from "./limits.ts";
+import type { Listener } from "./listener-schema.ts";
 import { localRoutes, servicesOf } from "./local.ts";
 import { RetiredUpstreams } from "./retired.ts";
 import { routeNames } from "./route-name.ts";
-import type { Config, Listener, RetryConfig, RouteConfig, UpstreamConfig } from "./schema.ts";
-import { breakerLimits, endpointTraffic, messageLimits, trafficOptions } from "./traffic.ts";
+import type { Config } from "./schema.ts";
 
 /** A configuration, and what is in the files that it names, by their paths in it. */
 export interface Parts {
@@ -191,124 +184,4 @@ function closeAll(upstreams: readonly Upstream[]): void {
 function missing(one: Assembled, other: Assembled): Upstream[] {
   const kept = new Set([...other.upstreams.values()].map(({ upstream }) => upstream));
   return [...one.upstreams.values()].map(({ upstream }) => upstream).filter((upstream) => !kept.has(upstream));
-}
-
-function upstreamOptions(
-  config: UpstreamConfig,
-  { pem, schemas, folder, name }: Pick<Parts, "pem" | "schemas" | "folder"> & { readonly name: string },
-): Omit<UpstreamOptions, "name"> {
-  return {
-    endpoints: endpointsOf(config, { folder, upstream: name, optionsOf: endpointOptions }),
-    http2: http2Settings(config.limits),
-    limits: breakerLimits(config.limits),
-    ...messageLimits(config.limits),
-    ...trafficOptions(config),
-    ...given({
-      dns: config.dns,
-      protocols: config.protocols,
-      http: config.http,
-      codecs: config.codecs,
-      schema: typeof config.schema === "object" ? schemas.get(config.schema.image) : config.schema,
-      tls: config.tls && upstreamTls(config.tls, pem),
-      connectTimeoutMs: config.connect_timeout,
-      maxConnections: config.max_connections,
-      maxPending: config.max_pending,
-    }),
-  };
-}
-
-function endpointOptions(endpoint: EndpointList[number]): EndpointOptions {
-  if (typeof endpoint === "string") return endpoint;
-  const { url, name, server_name: serverName } = endpoint;
-  return { url, ...given({ name, serverName }), ...endpointTraffic(endpoint) };
-}
-
-function upstreamTls(tls: NonNullable<UpstreamConfig["tls"]>, pem: Parts["pem"]): UpstreamTls {
-  const text = (path: string | undefined) => (path === undefined ? undefined : pem.get(path));
-  return given({ ca: text(tls.ca), cert: text(tls.cert), key: text(tls.key), serverName: tls.server_name });
-}
-
-function listenerOptions(listener: Listener, pem: Parts["pem"], keySets: KeySets | undefined): ListenerOptions {
-  const { address, tls, cors, limits } = listener;
-  return {
-    ...admissionOptions(listener, keySets),
-    address,
-    http1: http1Settings(limits),
-    http2: http2Settings(limits),
-    ...given({ tls: tls && listenerTls(tls, pem), cors: cors && corsOptions(cors) }),
-  };
-}
-
-function listenerTls(tls: NonNullable<Listener["tls"]>, pem: Parts["pem"]): ListenerTls {
-  const [cert, key] = [pem.get(tls.cert)!, pem.get(tls.key)!];
-  return { cert, key, ...given({ clientCa: tls.client_ca && pem.get(tls.client_ca) }) };
-}
-
-function corsOptions({ origins, ...cors }: NonNullable<Listener["cors"]>): CorsOptions {
-  const { allow_headers: allowHeaders, expose_headers: exposeHeaders, credentials, max_age: maxAgeMs } = cors;
-  const maxAge = maxAgeMs === undefined ? undefined : maxAgeMs / 1_000;
-  return { origins, ...given({ allowHeaders, exposeHeaders, credentials, maxAge }) };
-}
-
-/** What routes are made of besides their own keys. */
-interface Around {
-  readonly upstreams: ReadonlyMap<string, Upstream>;
-  readonly keySets: KeySets;
-}
-
-function routeOf(config: RouteConfig, { upstreams, keySets }: Around, schema?: Schema): Route {
-  const match = { match: matchOf(config.match ?? {}) };
-  if (config.refuse !== undefined) {
-    const { code, message = "refused" } = config.refuse;
-    return { ...match, refuse: { code: codeOfName(code)!, message } };
-  }
-  const changes = {
-    ...given({ rewrite: rewriteOf(config), timeoutMs: config.timeout }),
-    ...admissionOptions(config, keySets),
-  };
-  if (config.fan_out === undefined) {
-    const retry = given({ retry: config.retry && retryPolicy(config.retry) });
-    return { ...match, to: targetOf(config.to!, upstreams), ...changes, ...retry };
-  }
-  const rewrite = given({ ...changes.rewrite, ...methodRewrite(config.fan_out) });
-  return { ...match, ...changes, rewrite, fanOut: fanOutOptions(config.fan_out, upstreams, schema) };
-}
-
-function retryPolicy(config: RetryConfig): RetryPolicy {
-  return given({
-    attempts: config.attempts,
-    on: config.on?.map((name) => codeOfName(name)!),
-    perTryTimeoutMs: config.per_try_timeout,
-    holdReplyBytes: config.hold_reply,
-    keepRequestBytes: config.keep_request,
-    hedgeDelayMs: config.hedge_delay,
-    maxBackoffMs: config.max_backoff,
-  });
-}
-
-function targetOf(to: NonNullable<RouteConfig["to"]>, upstreams: ReadonlyMap<string, Upstream>): ForwardRoute["to"] {
-  if (typeof to === "string") return upstreams.get(to)!;
-  return to.map(({ upstream, weight }) => ({ upstream: upstreams.get(upstream)!, weight }));
-}
-
-function matchOf({ headers, claims, ...match }: NonNullable<RouteConfig["match"]>): Match {
-  return given({ ...match, headers: headers && headerMatches(headers), claims: claims && headerMatches(claims) });
-}
-
-function headerMatches(wanted: NonNullable<NonNullable<RouteConfig["match"]>["headers"]>): Record<string, HeaderMatch> {
-  return Object.fromEntries(Object.entries(wanted).map(([name, value]) => [name, headerMatchOf(value)]));
-}
-
-function headerMatchOf(value: NonNullable<NonNullable<RouteConfig["match"]>["headers"]>[string]): HeaderMatch {
-  if (typeof value === "string") return value;
-  return value.prefix === undefined ? { present: value.present! } : { prefix: value.prefix };
-}
-
-function rewriteOf(config: RouteConfig): Rewrite | undefined {
-  const { rewrite, add_headers: added, remove_headers: removeHeaders } = config;
-  if (rewrite === undefined && added === undefined && removeHeaders === undefined) return undefined;
-  const addHeaders = Object.entries(added ?? {}).flatMap(([name, values]) =>
-    [values].flat().map((value) => [name, value] as const),
-  );
-  return given({ ...rewrite, addHeaders, removeHeaders });
 }

@@ -1,6 +1,7 @@
 /** Changes: what is different between two configurations, in a few lines. */
 import { routeNames } from "./route-name.ts";
-import type { Config, RouteConfig } from "./schema.ts";
+import type { RouteConfig } from "./route-schema.ts";
+import type { Config } from "./schema.ts";
 
 /** A configuration, and what was in the files that it names. */
 export interface Snapshot {

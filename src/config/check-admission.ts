@@ -1,6 +1,6 @@
 /** What a schema can't say of `rate_limit`, `jwt`, `certificate` and `headers`: that what they go by is there. */
 import { type AdmissionConfig, isKeySetUrl } from "./admission.ts";
-import type { Part, Parts } from "./check.ts";
+import type { Part, Parts } from "./parts.ts";
 import type { Problem } from "./problem.ts";
 import type { Source } from "./source.ts";
 

@@ -1,9 +1,9 @@
 /** What a schema can't say of an upstream's endpoints: that each has a name of its own and fits the upstream's TLS. */
 import { parseTarget } from "../upstream/target.ts";
-import type { Part } from "./check.ts";
+import type { Part } from "./parts.ts";
 import type { Problem } from "./problem.ts";
-import type { UpstreamConfig } from "./schema.ts";
 import type { Path, Source } from "./source.ts";
+import type { UpstreamConfig } from "./upstream-schema.ts";
 
 /** Endpoints as they are written down, in the configuration or in a file of their own. */
 export type EndpointList = Extract<UpstreamConfig["endpoints"], readonly unknown[]>;

@@ -4,11 +4,11 @@ import { type MergeFields, siderolabs, talos } from "../layout/merge-fields.ts";
 import { mergeProblems } from "../layout/merge-shape.ts";
 import { compileMatch } from "../route/match.ts";
 import type { MethodSchema, Schema } from "../schema/schema.ts";
-import { isMap, type Part } from "./check.ts";
 import type { FanOutConfig } from "./fan-out-schema.ts";
 import { given } from "./given.ts";
+import { isMap, type Part } from "./parts.ts";
 import type { Problem } from "./problem.ts";
-import type { RouteConfig } from "./schema.ts";
+import type { RouteConfig } from "./route-schema.ts";
 import type { Source } from "./source.ts";
 import { suggestion } from "./suggest.ts";
 

@@ -1,11 +1,11 @@
 /** What a schema can't say of how calls are spread: that health, subsets, tiers and weighted routes fit together. */
 
-import { isMap, type Part } from "./check.ts";
 import { listedEndpoints } from "./check-endpoints.ts";
+import { isMap, type Part } from "./parts.ts";
 import type { Problem } from "./problem.ts";
-import type { UpstreamConfig } from "./schema.ts";
 import type { Path, Source } from "./source.ts";
 import { suggestion } from "./suggest.ts";
+import type { UpstreamConfig } from "./upstream-schema.ts";
 
 /** Of an upstream that is sound by itself. */
 export function trafficProblems(source: Source, part: Part<UpstreamConfig>): Problem[] {

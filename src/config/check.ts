@@ -1,58 +1,15 @@
 /** What a schema can't say of a configuration: that its parts fit together. Works on each part that is sound by itself. */
-import type { z } from "zod";
 import { admissionKeys } from "./admission.ts";
 import { admissionProblems, admissionWarnings } from "./check-admission.ts";
 import { endpointProblems, repeated } from "./check-endpoints.ts";
 import { fanOutProblems } from "./check-fan-out.ts";
 import { targetProblems, targetsOf, trafficProblems } from "./check-traffic.ts";
+import type { Listener } from "./listener-schema.ts";
+import { isMap, type Part, type Parts, rawParts, upstreamNames } from "./parts.ts";
 import type { Problem } from "./problem.ts";
-import { kindOf } from "./scalar.ts";
-import { type Listener, listener, type RouteConfig, route, type UpstreamConfig, upstream } from "./schema.ts";
-import type { Path, Source } from "./source.ts";
-
-/** A part of the file with its place. */
-export interface Part<T> {
-  readonly path: Path;
-  readonly value: T;
-}
-
-/** The parts that the schema finds no fault with; one bad part must not hide the problems of the others. */
-export interface Parts {
-  readonly listeners: readonly Part<Listener>[];
-  readonly upstreams: readonly Part<UpstreamConfig>[];
-  readonly routes: readonly Part<RouteConfig>[];
-}
-
-export function partsOf(source: Source): Parts {
-  return {
-    listeners: soundParts(source, "listeners", listener),
-    upstreams: soundParts(source, "upstreams", upstream),
-    routes: soundParts(source, "routes", route),
-  };
-}
-
-function soundParts<T>(source: Source, key: string, schema: z.ZodType<T>): Part<T>[] {
-  return rawParts(source, key).flatMap(({ path, value }) => {
-    const result = schema.safeParse(value);
-    return result.success ? [{ path, value: result.data }] : [];
-  });
-}
-
-/** The items of a list or of a map at the top of the file, sound or not. */
-export function rawParts(source: Source, key: string): Part<unknown>[] {
-  const parts = isMap(source.value) ? source.value[key] : undefined;
-  if (Array.isArray(parts)) return parts.map((value, index) => ({ path: [key, index], value }));
-  return isMap(parts) ? Object.entries(parts).map(([name, value]) => ({ path: [key, name], value })) : [];
-}
-
-export function isMap(value: unknown): value is Record<string, unknown> {
-  return kindOf(value) === "a map";
-}
-
-/** Names of the upstreams, sound or not. */
-export function upstreamNames(source: Source): string[] {
-  return rawParts(source, "upstreams").map(({ path }) => String(path[1]));
-}
+import type { RouteConfig } from "./route-schema.ts";
+import type { Source } from "./source.ts";
+import type { UpstreamConfig } from "./upstream-schema.ts";
 
 /** Everything that makes the file unusable although its shape is right. */
 export function crossProblems(source: Source, parts: Parts): Problem[] {

@@ -6,7 +6,7 @@ import type { EndpointOptions } from "../upstream/target.ts";
 import type { EndpointList } from "./check-endpoints.ts";
 import { endpointFile } from "./endpoint-file.ts";
 import { given } from "./given.ts";
-import type { UpstreamConfig } from "./schema.ts";
+import type { UpstreamConfig } from "./upstream-schema.ts";
 
 export interface EndpointContext {
   /** Of the configuration: paths in it are relative to it. Default: the one that the process runs in. */

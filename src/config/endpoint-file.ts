@@ -4,8 +4,8 @@ import type { Discovery, EndpointListener } from "../upstream/endpoint-source.ts
 import type { EndpointOptions } from "../upstream/target.ts";
 import { type EndpointList, type EndpointRules, listProblems } from "./check-endpoints.ts";
 import { byPlace, ConfigError } from "./problem.ts";
-import { endpointList } from "./schema.ts";
 import { parseSource } from "./source.ts";
+import { endpointList } from "./upstream-schema.ts";
 import { schemaProblems } from "./validate.ts";
 
 /**

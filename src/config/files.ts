@@ -1,8 +1,7 @@
 /** Files of a configuration: what was read for it, so that it can be watched, compared, and read again elsewhere. */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import type { ReadFile } from "./load.ts";
+import { fromDisk, type ReadFile } from "./read-file.ts";
 
 /** Contents by absolute path; undefined where a file couldn't be read. */
 export type FileContents = ReadonlyMap<string, Uint8Array | undefined>;
@@ -17,7 +16,7 @@ export class FileRecord {
    * @param file path of the configuration: paths in it are relative to its folder
    * @param from where contents come from. Default: the disk
    */
-  constructor(file: string, from: ReadFile = (path) => readFileSync(path)) {
+  constructor(file: string, from: ReadFile = fromDisk) {
     this.#folder = dirname(file);
     this.#from = from;
   }

@@ -2,12 +2,14 @@
 import { fanOutsOf } from "../schema/fan-outs.ts";
 import { schemaOfTypes, typesOfImage } from "../schema/image.ts";
 import type { Schema } from "../schema/schema.ts";
-import { isMap, type Part, rawParts, routeProblems, upstreamNames } from "./check.ts";
+import { routeProblems } from "./check.ts";
 import { fanOutProblems } from "./check-fan-out.ts";
 import type { IncludeConfig } from "./fan-out-schema.ts";
 import { include } from "./fan-out-schema.ts";
+import { isMap, type Part, rawParts, upstreamNames } from "./parts.ts";
 import type { Problem } from "./problem.ts";
-import { included as includedSchema, type RouteConfig } from "./schema.ts";
+import { asText, type ReadFile, whyUnread } from "./read-file.ts";
+import { included as includedSchema, type RouteConfig } from "./route-schema.ts";
 import { parseSource, type Source } from "./source.ts";
 import { schemaProblems } from "./validate.ts";
 
@@ -26,14 +28,9 @@ export interface Includes {
 /**
  * Reads every file under `include`.
  *
- * @param read finds a file by its path as it stands in the configuration; throws what `readFileSync` throws
- * @param whyUnread says why it did
+ * @param read finds a file by its path as it stands in the configuration
  */
-export function readIncludes(
-  source: Source,
-  read: (path: string) => Uint8Array,
-  whyUnread: (error: unknown) => string,
-): Includes {
+export function readIncludes(source: Source, read: ReadFile): Includes {
   const all = rawParts(source, "include").flatMap((part) => {
     const parsed = include.safeParse(part.value);
     return parsed.success ? [{ path: part.path, value: withFile(parsed.data) }] : [];
@@ -66,7 +63,7 @@ function rawValue(source: Source, { path }: Part<unknown>): unknown {
 
 /** A file of routes is held to the same rules as the configuration; its problems are shown with its own lines. */
 function routesOfFile(source: Source, { path, value }: Part<Include>, bytes: Uint8Array): Includes {
-  const own = parseSource(value.file, new TextDecoder().decode(bytes));
+  const own = parseSource(value.file, asText(bytes));
   const lines = own.text.split(/\r?\n/);
   const foreign = (problem: Problem): Problem => ({ ...problem, text: lines[problem.line - 1] ?? "" });
   if (own.problems.length > 0) return { routes: [], problems: own.problems.map(foreign) };

@@ -2,7 +2,8 @@
 import { z } from "zod";
 import { type Http1Settings, defaultSettings as http1Defaults } from "../http1/settings.ts";
 import { type Http2Settings, defaultSettings as http2Defaults } from "../http2/settings.ts";
-import { duration, formatDuration, formatSize, positiveDuration, size } from "./scalar.ts";
+import { formatDuration, formatSize } from "./quantity.ts";
+import { duration, positiveDuration, size } from "./scalar.ts";
 import { breakerKeys, messageKeys } from "./traffic.ts";
 
 const maxWindow = 2 ** 31 - 1;
@@ -167,7 +168,16 @@ export const upstreamLimits = z
   .describe("Settings and budgets of each connection, and what the whole upstream may have in use.");
 
 export const listenerLimits = z
-  .strictObject({ ...http2Keys, http1: http1Limits.optional() })
+  .strictObject({
+    ...http2Keys,
+    connections: z
+      .int()
+      .min(1)
+      .max(1e9)
+      .optional()
+      .describe("Connections of callers in each process; one more is closed at once. Default: any number."),
+    http1: http1Limits.optional(),
+  })
   .describe("Settings and budgets of each connection; those that HTTP/1.1 knows too hold there as well.");
 
 /** Keys as in the file, values in bytes and milliseconds. */

@@ -1,8 +1,8 @@
 /** Route names: what logs, metrics and reports of changes call a route. */
-import type { RouteConfig } from "./schema.ts";
+import type { RouteConfig } from "./route-schema.ts";
 
 /** Its own name, else what it asks of a call: "acme.users.v1.UserService", "*.internal", "* x-tenant" for a header. */
-export function routeName({ name, match = {} }: Pick<RouteConfig, "name" | "match">): string {
+function routeName({ name, match = {} }: Pick<RouteConfig, "name" | "match">): string {
   if (name !== undefined) return name;
   const { service, method, authority, headers = {} } = match;
   return [method ?? service ?? authority ?? "*", ...Object.keys(headers)].join(" ");

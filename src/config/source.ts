@@ -1,5 +1,6 @@
 /** A YAML file as text, as a value, and as a map from each part of the value to its place in the text. */
 import { type Document, isAlias, isMap, isScalar, isSeq, type Node, type Pair, parseDocument, visit } from "yaml";
+import { tooDeep } from "./nesting.ts";
 import type { Problem } from "./problem.ts";
 
 /** Keys and indexes from the top of the file. */
@@ -22,11 +23,16 @@ export interface Source {
 
 /** Reads YAML 1.2 (so `off` is a word and not `false`). Doesn't throw. */
 export function parseSource(file: string, text: string): Source {
-  const document = parseDocument(text, { prettyErrors: false });
+  const deep = tooDeep(text);
+  const document = parseDocument(deep === undefined ? text : "", { prettyErrors: false });
+  const starts = lineStarts(text);
   const place = (range: Range, message: string, hint?: string): Problem => {
-    return { file, ...spotOf(text, range), message, ...(hint === undefined ? {} : { hint }) };
+    return { file, ...spotOf(text, starts, range), message, ...(hint === undefined ? {} : { hint }) };
   };
-  const problems = yamlProblems(document, text, place);
+  const problems =
+    deep === undefined
+      ? yamlProblems(document, text, place)
+      : [place([deep, deep + 1], "too many lists and maps within each other")];
   return {
     file,
     text,
@@ -55,6 +61,14 @@ function yamlProblems(document: Document, text: string, place: Place): Problem[]
       if (alias.resolve(document) !== undefined) return;
       problems.push(place(rangeOfNode(alias), `no such anchor: &${alias.source}`));
     },
+    Pair(_, { key }) {
+      const node = isAlias(key) ? key.resolve(document) : key;
+      if (isMap(node) || isSeq(node)) {
+        problems.push(
+          place(rangeOfNode(key as Node), `expected a word as a key, got a ${isMap(node) ? "map" : "list"}`),
+        );
+      }
+    },
   });
   return problems;
 }
@@ -62,12 +76,28 @@ function yamlProblems(document: Document, text: string, place: Place): Problem[]
 /** Offsets in the text: of the first character, and of the one behind the last. */
 type Range = readonly [start: number, end: number];
 
-/** A range as line, column and length; only what is on its first line. Not by yaml's LineCounter, which misses lines of broken files. */
-function spotOf(text: string, [start, end]: Range): Pick<Problem, "line" | "column" | "length"> {
-  const before = text.slice(0, start).split("\n");
-  const last = before.at(-1)!;
-  const restOfLine = /\r?\n|$/.exec(text.slice(start))?.index ?? 0;
-  return { line: before.length, column: last.length + 1, length: Math.max(1, Math.min(end - start, restOfLine)) };
+/** Offsets of all lines' first characters. Not by yaml's LineCounter, which misses lines of broken files. */
+function lineStarts(text: string): number[] {
+  const starts = [0];
+  for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1)) starts.push(at + 1);
+  return starts;
+}
+
+/** A range as line, column and length; only what is on its first line. */
+function spotOf(
+  text: string,
+  starts: readonly number[],
+  [start, end]: Range,
+): Pick<Problem, "line" | "column" | "length"> {
+  let [line, above] = [0, starts.length];
+  while (above - line > 1) {
+    const middle = (line + above) >>> 1;
+    if (starts[middle]! <= start) line = middle;
+    else above = middle;
+  }
+  const lineEnd = above < starts.length ? starts[above]! - 1 : text.length;
+  const restOfLine = (text[lineEnd - 1] === "\r" && lineEnd < text.length ? lineEnd - 1 : lineEnd) - start;
+  return { line: line + 1, column: start - starts[line]! + 1, length: Math.max(1, Math.min(end - start, restOfLine)) };
 }
 
 function lowerFirst(message: string): string {

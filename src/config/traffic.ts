@@ -10,7 +10,7 @@ import * as scalar from "./scalar.ts";
 
 const balanceWords = ["round_robin", "least_request", "pick_first"] as const;
 
-export const balance = z
+const balance = z
   .union(
     [
       scalar.word(...balanceWords),
@@ -82,7 +82,7 @@ const httpHealth = z
 
 const threshold = z.int().min(1).max(1_000).optional();
 
-export const health = z
+const health = z
   .strictObject({
     grpc: grpcHealth.optional(),
     http: httpHealth.optional(),

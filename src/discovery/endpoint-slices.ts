@@ -40,14 +40,15 @@ export interface SliceOptions {
 
 /**
  * The endpoints of a service's slices, sorted by address: those that are ready; where none is, those that still serve while
- * they are being ended, as kube-proxy does. Of a service with IPv4 and IPv6 each pod counts once, by IPv4.
+ * they are being ended, as kube-proxy does. Of a service with IPv4 and IPv6 each pod counts once, by IPv4. Pods without the port,
+ * which are in slices of their own, are none of them.
  *
- * @throws Error if there are pods, but not such a port
+ * @throws Error if there are pods, but none with such a port
  */
 export function endpointsOf(slices: Iterable<EndpointSlice>, options: SliceOptions): EndpointOptions[] {
   const all = [...slices].filter(({ endpoints }) => (endpoints?.length ?? 0) > 0);
   const ipv4 = all.filter(({ addressType }) => addressType === "IPv4");
-  const found = (ipv4.length > 0 ? ipv4 : all).flatMap((slice) => membersOf(slice, options));
+  const found = membersOf(ipv4.length > 0 ? ipv4 : all, options);
   const ready = found.filter(({ endpoint }) => endpoint.conditions?.ready !== false);
   const serving = found.filter(({ endpoint }) => endpoint.conditions?.serving === true);
   const byUrl = new Map((ready.length > 0 ? ready : serving).map((one) => [one.url, one]));
@@ -61,17 +62,23 @@ interface Member {
   readonly endpoint: SliceEndpoint;
 }
 
-function membersOf(slice: EndpointSlice, options: SliceOptions): Member[] {
-  const port = portOf(slice, options.port);
-  const scheme = options.secure ? "https" : "http";
-  return (slice.endpoints ?? []).flatMap((endpoint) => {
-    const [address] = endpoint.addresses;
-    return address === undefined ? [] : [{ url: `${scheme}://${hostPort(address, port)}`, endpoint }];
+function membersOf(slices: readonly EndpointSlice[], { port: wanted, secure }: SliceOptions): Member[] {
+  const scheme = secure ? "https" : "http";
+  const ports = slices.map((slice) => portOf(slice, wanted));
+  if (slices.length > 0 && ports.every((port) => port === undefined)) throw noPort(slices[0]!, wanted);
+  return slices.flatMap(({ endpoints }, at) => {
+    const port = ports[at];
+    return (endpoints ?? []).flatMap((endpoint) => {
+      const [address] = endpoint.addresses;
+      if (address === undefined || port === undefined) return [];
+      return [{ url: `${scheme}://${hostPort(address, port)}`, endpoint }];
+    });
   });
 }
 
-function portOf({ metadata, ports }: EndpointSlice, wanted: SliceOptions["port"]): number {
-  const open = (ports ?? []).filter(({ protocol }) => (protocol ?? "TCP") === "TCP");
+/** Undefined where pods have no such port. */
+function portOf(slice: EndpointSlice, wanted: SliceOptions["port"]): number | undefined {
+  const open = openPorts(slice);
   const found =
     wanted === undefined
       ? open.length === 1
@@ -81,9 +88,17 @@ function portOf({ metadata, ports }: EndpointSlice, wanted: SliceOptions["port"]
   if (found?.port != null) return found.port;
   // no list of ports, or a port without a number, stands for every one
   if (typeof wanted === "number" && (open.length === 0 || open.some(({ port }) => port == null))) return wanted;
-  const those = open.map(({ name, port }) => `${name ? `${name}=` : ""}${port}`).join(", ") || "none";
+  return undefined;
+}
+
+function openPorts({ ports }: EndpointSlice): readonly SlicePort[] {
+  return (ports ?? []).filter(({ protocol }) => (protocol ?? "TCP") === "TCP");
+}
+
+function noPort(slice: EndpointSlice, wanted: SliceOptions["port"]): Error {
+  const those = openPorts(slice).map(({ name, port }) => `${name ? `${name}=` : ""}${port}`);
   const what = wanted === undefined ? "more or less than one port" : `no port ${wanted}`;
-  throw new Error(`${what} in endpoint slice ${metadata.name}, where pods have: ${those}`);
+  return new Error(`${what} in endpoint slice ${slice.metadata.name}, where pods have: ${those.join(", ") || "none"}`);
 }
 
 function optionsOf(url: string, { addresses, targetRef, zone, nodeName }: SliceEndpoint): EndpointOptions {

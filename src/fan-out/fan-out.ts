@@ -3,10 +3,11 @@
  * stream; to the relay of each leg it is behind the caller's. N legs begin, N answers come out.
  */
 import { Code, ConnectError } from "@connectrpc/connect";
+import { BranchedRequest } from "../branched-request.ts";
 import type { HttpStream, StreamListener } from "../http2/api.ts";
-import { type BodyRange, keepRange } from "../http2/body.ts";
 import type { Field } from "../http2/field.ts";
-import type { Relay, RelayedTo } from "../relay.ts";
+import type { Relay } from "../relay.ts";
+import type { RelayedTo } from "../relay-context.ts";
 import type { CompleteGatherPolicy } from "../route/gather-policy.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import type { RpcStatus } from "../wire/rpc-status.ts";
@@ -42,18 +43,15 @@ export class FanOut implements HttpStream, LegOwner {
   listener: StreamListener;
   /** The reply has ended. */
   remoteEnded = false;
-  localEnded: boolean;
   closed = false;
   readonly legs: Leg[] = [];
   readonly tally: Tally;
   readonly room: Room;
   readonly #parts: FanOutParts;
   readonly #reply: Reply;
-  /** The request so far, as long as there are legs that haven't begun. */
-  #body: BodyRange[] = [];
-  #trailers: Field[] | undefined;
-  /** Bytes of the request: that came, and that all legs have taken. */
-  #bytes = 0;
+  /** Kept as long as there are legs that haven't begun. */
+  readonly #request: BranchedRequest;
+  /** Bytes of it that all legs have taken. */
   #taken = 0;
   /** None had taken less, when they were last looked at. */
   #slowest: Leg | undefined;
@@ -62,7 +60,7 @@ export class FanOut implements HttpStream, LegOwner {
   constructor(parts: FanOutParts) {
     this.#parts = parts;
     this.listener = parts.listener;
-    this.localEnded = parts.end;
+    this.#request = new BranchedRequest(parts.end);
     this.tally = new Tally(parts.endpoints.length, parts.policy.wait);
     this.#reply = parts.replyOf(this);
     this.room = new Room(parts.policy, this.#reply.flows);
@@ -73,6 +71,11 @@ export class FanOut implements HttpStream, LegOwner {
     this.#beginMore();
   }
 
+  /** All of the request has come. */
+  get localEnded(): boolean {
+    return this.#request.ended;
+  }
+
   /** All legs, those that haven't begun too. */
   get endpoints(): readonly Endpoint[] {
     return this.#parts.endpoints;
@@ -81,22 +84,17 @@ export class FanOut implements HttpStream, LegOwner {
   // --- the call's side: what its relay does with an upstream's stream
 
   sendHeaders(fields: Field[], _end: boolean): void {
-    this.localEnded = true;
-    this.#trailers = fields;
+    this.#request.endWith(fields);
     for (const leg of this.legs) leg.endWith(fields);
   }
 
   /** Always held: `onSent` tells of what all legs have taken. */
   sendData(bytes: Uint8Array, start: number, stop: number, end: boolean): boolean {
     if (this.closed) return true;
-    this.localEnded = end;
-    this.#bytes += stop - start;
-    if (this.#unbegun) {
-      if (this.#bytes > this.#parts.policy.maxTotalBytes) {
-        this.fail(requestTooLarge(this.#bytes));
-        return true;
-      }
-      keepRange(this.#body, bytes, start, stop);
+    this.#request.add(bytes, start, stop, end);
+    if (this.#unbegun && this.#request.bytes > this.#parts.policy.maxTotalBytes) {
+      this.fail(requestTooLarge(this.#request.bytes));
+      return true;
     }
     for (const leg of this.legs) leg.feed(bytes, start, stop, end);
     this.onConsumed();
@@ -123,7 +121,7 @@ export class FanOut implements HttpStream, LegOwner {
 
   /** The caller gets credit for what the slowest leg has taken, or with `drop_leg` for a bounded lead over it. */
   onConsumed(): void {
-    if (this.closed || this.#taken === this.#bytes) return;
+    if (this.closed || this.#taken === this.#request.bytes) return;
     // of a hundred legs each tells of itself: looking at all of them each time would cost as much as all else
     const known = this.#slowest;
     const waits = this.#parts.policy.onSlow === "wait";
@@ -139,7 +137,7 @@ export class FanOut implements HttpStream, LegOwner {
       this.#slowest = leg;
     }
     if (!waits && quickest - slowest > maxBehind) return this.#dropBehind(quickest);
-    const taken = Math.min(this.#bytes, waits ? slowest : quickest);
+    const taken = Math.min(this.#request.bytes, waits ? slowest : quickest);
     const fresh = taken - this.#taken;
     if (fresh <= 0) return;
     this.#taken = taken;
@@ -193,7 +191,7 @@ export class FanOut implements HttpStream, LegOwner {
     this.#beginning = true;
     while (!this.closed && this.#unbegun && this.#running < this.#parts.policy.maxConcurrent) this.#begin();
     this.#beginning = false;
-    if (!this.#unbegun) this.#body = [];
+    if (!this.#unbegun) this.#request.forget();
     this.onConsumed();
   }
 
@@ -204,9 +202,9 @@ export class FanOut implements HttpStream, LegOwner {
 
   #begin(): void {
     const index = this.legs.length;
-    const leg = new Leg(this, this.#parts.endpoints[index]!, { index, lateBy: this.#bytes });
+    const leg = new Leg(this, this.#parts.endpoints[index]!, { index, lateBy: this.#request.bytes });
     this.legs.push(leg);
-    leg.remoteEnded = this.localEnded && this.#bytes === 0 && this.#trailers === undefined;
+    this.#request.announceTo(leg);
     try {
       const [relay, destination] = this.#parts.relayOf(leg);
       leg.listener = relay;
@@ -214,7 +212,7 @@ export class FanOut implements HttpStream, LegOwner {
     } catch (error) {
       return leg.drop(ConnectError.from(error));
     }
-    leg.catchUp({ body: this.#body, ended: this.localEnded, trailers: this.#trailers });
+    this.#request.catchUp(leg);
   }
 
   #dropBehind(quickest: number): void {
@@ -227,7 +225,7 @@ export class FanOut implements HttpStream, LegOwner {
   #stop(): void {
     this.closed = true;
     this.remoteEnded = true;
-    this.#body = [];
+    this.#request.forget();
     for (const leg of this.legs) leg.cancel();
   }
 }

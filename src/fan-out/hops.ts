@@ -6,6 +6,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Call } from "../call.ts";
 import { Field, Indexing } from "../http2/field.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
+import { trimSpace } from "../wire/white-space.ts";
 
 /** "k3f9a2b7c1-1-1x2y3z.5g, q8s1...": places of fan-outs, outermost first, the first with a number that makes it the call's own. */
 export const hopsHeader = "manifold-hops";
@@ -51,7 +52,7 @@ export class Hops {
     const place = this.#placeOf(call, first);
     const came = call.headerValues(hopsHeader).join(",");
     if (came === "") return field(`${place}.${(this.#calls++).toString(36)}`);
-    const hops = came.split(",").map((hop) => hop.trim());
+    const hops = came.split(",").map(trimSpace);
     const unknown = hops.find((hop) => !hopPattern.test(hop));
     if (unknown !== undefined) {
       throw new ConnectError(`invalid hop "${unknown.slice(0, 80)}" in header ${hopsHeader}`, Code.InvalidArgument);

@@ -9,7 +9,7 @@ import type { FanOut } from "./fan-out.ts";
 import type { Leg } from "./leg.ts";
 
 /** Header of a reply that is joined, by which a Manifold in front of this one knows it. Its value is the layout's name. */
-export const joinedHeader = "manifold-fan-out";
+const joinedHeader = "manifold-fan-out";
 
 export interface ReplyOptions {
   readonly layout: Layout;

@@ -1,12 +1,12 @@
 /** Target: makes of a destination of many endpoints one that a relay can send a call to, as if it were an upstream that speaks gRPC. */
 import { Code, ConnectError } from "@connectrpc/connect";
-import { contextOfBranches } from "../branch.ts";
 import { type Call, InboundCall } from "../call.ts";
 import { type ForwardOptions, forwardFields } from "../forward.ts";
 import type { StreamListener } from "../http2/api.ts";
 import type { Field } from "../http2/field.ts";
 import { startTurn, turn } from "../http2/turn.ts";
-import { Relay, type RelayContext, type RelayedTo } from "../relay.ts";
+import { Relay } from "../relay.ts";
+import { contextOfBranches, type RelayContext, type RelayedTo } from "../relay-context.ts";
 import type { FanOutKind, OneToMany, Rewrite } from "../route/director.ts";
 import { type CompleteGatherPolicy, completeGather } from "../route/gather-policy.ts";
 import type { MethodSchema, Schema } from "../schema/schema.ts";

@@ -45,6 +45,8 @@ export interface ByteSocket {
 export interface ConnectionListener {
   /** Server role: a well-formed request. The listener it returns is told all the rest of that stream. */
   onRequest?(stream: HttpStream, fields: Field[], end: boolean): StreamListener;
+  /** Server role: a request was turned away unread by this limit of ours. */
+  onLimit?(setting: "maxConcurrentStreams" | "maxHeaderListSize"): void;
   /** HTTP/1.1, server role: what came is no request that can be read or served, and was answered with this status. */
   onUnreadable?(status: number, message: string): void;
   /** Client role: the peer's first SETTINGS came, `room` is now its true limit. */
@@ -60,10 +62,17 @@ export interface ConnectionListener {
 /**
  * Why a stream ended before its time. `unprocessed`: the peer says that it did no work for it (REFUSED_STREAM, or above
  * GOAWAY's last id), so it is safe to try again. `malformed`: the peer broke a rule
- * on this stream and was reset. `idle`: nothing moved for too long, and we have reset it. `too_large`: the same for a message
- * above a limit of ours. `connection`: it is lost.
+ * on this stream and was reset. `idle`: nothing moved for too long, and we have reset it. `request_too_large`,
+ * `response_too_large`: the same for a message above a limit of ours. `connection`: it is lost.
  */
-export type ResetCause = "peer" | "malformed" | "unprocessed" | "connection" | "idle" | "too_large";
+export type ResetCause =
+  | "peer"
+  | "malformed"
+  | "unprocessed"
+  | "connection"
+  | "idle"
+  | "request_too_large"
+  | "response_too_large";
 
 /** What the user of a stream is told. After `onReset`, or once both sides have ended, nothing more. */
 export interface StreamListener {

@@ -36,7 +36,6 @@ export const maxInt31 = 0x7fff_ffff;
 /** What both peers assume of each other until a SETTINGS frame says otherwise (section 6.5.2). */
 export const initialWindowSize = 65_535;
 export const initialMaxFrameSize = 16_384;
-export const initialHeaderTableSize = 4_096;
 
 /** The 24 bytes that open a client's side of a connection (section 3.4), as a binary string. */
 export const connectionPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -119,11 +119,13 @@ export class Inbound implements FrameSink {
     if (streams.size >= settings.maxConcurrentStreams) {
       // before the peer has acked our SETTINGS it can't know the limit, so that isn't held against it.
       if (this.#settingsAcked) owner.countReset();
+      owner.listener.onLimit?.("maxConcurrentStreams");
       return owner.refuse(id, ErrorCode.refusedStream);
     }
     const head = fields === undefined ? undefined : checkRequest(fields);
     if (fields === undefined || head === undefined || head.fault !== undefined || (end && head.contentLength > 0)) {
       owner.countReset();
+      if (fields === undefined) owner.listener.onLimit?.("maxHeaderListSize");
       return owner.refuse(id, fields === undefined ? ErrorCode.enhanceYourCalm : ErrorCode.protocolError);
     }
     const stream = owner.newStream(id);

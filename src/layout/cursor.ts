@@ -8,6 +8,9 @@ export const lengthDelimited = 2;
 /** Groups within groups, as other decoders allow. */
 const maxDepth = 100;
 
+/** 32 bits, seven in each. Zeros may follow in other varints; C++ and protobuf-es refuse a tag with such. */
+const maxTagBytes = 5;
+
 /** What isn't protobuf. The message says why and where. */
 export class Malformed extends Error {
   override readonly name = "Malformed";
@@ -33,11 +36,14 @@ export class Cursor {
   /**
    * Reads a field's number and wire type: `number * 8 + type`.
    *
-   * @throws Malformed for a number or a wire type that can't be
+   * @throws Malformed for a number or a wire type that can't be, and for one in more bytes than other decoders take
    */
   tag(): number {
+    const start = this.at;
     const tag = this.#varint();
-    if (tag < 8 || tag > 0xffffffff || (tag & 7) > 5) throw new Malformed(`invalid tag ${tag} before byte ${this.at}`);
+    if (tag < 8 || tag > 0xffffffff || (tag & 7) > 5 || this.at - start > maxTagBytes) {
+      throw new Malformed(`invalid tag ${tag} before byte ${this.at}`);
+    }
     return tag;
   }
 

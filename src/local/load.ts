@@ -10,10 +10,10 @@ import type { Routes } from "./routes.ts";
  * @throws TypeError naming the module, if it can't be imported, or exports no such function
  */
 export async function loadRoutes(specifier: string, base: string, query = ""): Promise<Routes> {
-  const url = resolveModule(specifier, base) + query;
+  const url = resolveModule(specifier, base);
   let loaded: { default?: unknown; routes?: unknown };
   try {
-    loaded = await import(url);
+    loaded = await import(query === "" ? url : anew(url, query));
   } catch (error) {
     throw new TypeError(`module "${specifier}" can't be loaded: ${messageOf(error)}`, { cause: error });
   }
@@ -27,6 +27,11 @@ export async function loadRoutes(specifier: string, base: string, query = ""): P
 function resolveModule(specifier: string, base: string): string {
   if (/^(\.{0,2}\/|file:)/.test(specifier)) return new URL(specifier, base).href;
   throw new TypeError(`module "${specifier}" is no file: write "./${specifier}"`);
+}
+
+/** Bun looks at a query only where it stands behind a path: for a file's URL it gives what it has imported before. */
+function anew(url: string, query: string): string {
+  return "Bun" in globalThis ? decodeURIComponent(new URL(url).pathname) + query : url + query;
 }
 
 function messageOf(error: unknown): string {

@@ -3,7 +3,7 @@ import { create, type DescFile } from "@bufbuild/protobuf";
 import { type FileOptions, FileOptionsSchema } from "@bufbuild/protobuf/wkt";
 
 /** Those that name the package in some language, or how code for it is made. */
-export const sharedOptions = [
+const sharedOptions = [
   "csharpNamespace",
   "goPackage",
   "javaMultipleFiles",

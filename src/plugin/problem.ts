@@ -17,7 +17,7 @@ export class SourceError extends Error {
 }
 
 /** "acme/v1/node.proto:12:3", counted from 1; without numbers where the source is not known. */
-export function placeOf(desc: Place): string {
+function placeOf(desc: Place): string {
   const { sourcePath } = getComments(desc);
   const { proto } =
     desc.kind === "enum_value" || desc.kind === "field" || desc.kind === "oneof" || desc.kind === "rpc"

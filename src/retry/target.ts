@@ -1,9 +1,9 @@
 /** Target: makes of an upstream one whose calls are tried again, as a policy says; a relay sends calls to it as to any upstream. */
-import { contextOfBranches } from "../branch.ts";
 import { type Call, InboundCall } from "../call.ts";
 import type { StreamListener } from "../http2/api.ts";
 import { Field } from "../http2/field.ts";
-import { Relay, type RelayContext, type RelayedTo } from "../relay.ts";
+import { Relay } from "../relay.ts";
+import { contextOfBranches, type RelayContext, type RelayedTo } from "../relay-context.ts";
 import type { OneToOne } from "../route/director.ts";
 import { type CompleteRetryPolicy, completeRetry, type RetryPolicy } from "../route/retry-policy.ts";
 import type { Schema } from "../schema/schema.ts";
@@ -44,6 +44,10 @@ class Last implements Reached {
   tries: Tries | undefined;
   endpoint: Reached | undefined;
 
+  constructor(endpoint: Reached | undefined) {
+    this.endpoint = endpoint;
+  }
+
   /** "node-2", or "node-2, try 2": for the log, when the call is over. */
   get name(): string {
     const count = this.tries?.count ?? 0;
@@ -53,6 +57,10 @@ class Last implements Reached {
 
   get secure(): boolean {
     return this.endpoint?.secure ?? false;
+  }
+
+  get why(): unknown {
+    return this.tries?.why;
   }
 
   begin(): void {}
@@ -69,11 +77,14 @@ class RetryTarget implements CallTarget {
   readonly #policy: CompleteRetryPolicy;
   readonly #context: RelayContext;
   readonly #breaker: Breaker;
-  readonly #last = new Last();
+  readonly #last: Last;
+  /** When the call must be over, whichever try is on: in milliseconds of `performance.now()`. */
+  #deadline: number | undefined;
 
   constructor(to: RelayedTo, policy: CompleteRetryPolicy, { breaker, context }: Around) {
     this.#to = to;
     this.#policy = policy;
+    this.#last = new Last(to.endpoint);
     this.#breaker = breaker;
     this.#context = contextOfBranches(context);
     this.name = to.upstream.name;
@@ -99,24 +110,30 @@ class RetryTarget implements CallTarget {
   }
 
   #begin(one: Try, number: number, { fields, call }: { fields: readonly Field[]; call: Call }): void {
-    const { perTryTimeoutMs } = this.#policy;
+    const { perTryTimeoutMs = Number.POSITIVE_INFINITY } = this.#policy;
     // gRPC A6: servers may want to know that they see a call again
     const own = number === 0 ? fields : [...fields, new Field("grpc-previous-rpc-attempts", String(number))];
     const tried = new InboundCall(own, { peer: call.peer, secure: call.secure });
+    // the fields say what was left before the first
+    this.#deadline ??= tried.startedAt + (tried.timeoutMs ?? Number.POSITIVE_INFINITY);
+    const timeoutMs = Math.min(perTryTimeoutMs, this.#deadline - tried.startedAt);
     one.relay = new Relay(tried, one, this.#context);
     one.listener = one.relay;
     one.relay.start({
       ...this.#to,
-      upstream: this.#avoiding(),
-      ...(perTryTimeoutMs === undefined ? {} : { timeoutMs: perTryTimeoutMs }),
+      upstream: this.#avoiding(call),
+      ...(timeoutMs === Number.POSITIVE_INFINITY ? {} : { timeoutMs }),
     });
   }
 
-  /** The upstream, which gives another endpoint than that of the last try, if it has any. */
-  #avoiding(): CallTarget {
+  /**
+   * The upstream, which gives another endpoint than that of the last try, if it has any. It chooses by the call as it came: a try has only
+   * those headers that the route lets through.
+   */
+  #avoiding(call: Call): CallTarget {
     const { upstream } = this.#to;
     const last = this.#last.endpoint;
-    const acquire = (call: Call, waiter: CallWaiter, avoid?: Reached) => {
+    const acquire = (_try: Call, waiter: CallWaiter, avoid?: Reached) => {
       const noting: CallWaiter = {
         onConnection: (connection, endpoint) => {
           this.#last.endpoint = endpoint;

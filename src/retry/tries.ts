@@ -2,8 +2,8 @@
  * Tries: a call that is tried again where that is safe or wanted, one try after the other or (hedged) beside each other. To the relay of the
  * call it is the upstream's stream; to the relay of each try it is behind the caller's.
  */
+import { BranchedRequest } from "../branched-request.ts";
 import type { HttpStream, StreamListener } from "../http2/api.ts";
-import { type BodyRange, keepRange } from "../http2/body.ts";
 import { ErrorCode } from "../http2/errors.ts";
 import type { Field } from "../http2/field.ts";
 import { startTurn } from "../http2/turn.ts";
@@ -26,17 +26,15 @@ export interface TriesParts {
 export class Tries implements HttpStream, TryOwner {
   listener: StreamListener;
   remoteEnded = false;
-  localEnded: boolean;
   closed = false;
   readonly #parts: TriesParts;
   readonly #tries: Try[] = [];
   /** Those of them that are under way. */
   #live: Try[] = [];
   #winner: Try | undefined;
-  /** The request, as long as it may be needed again. */
-  #body: BodyRange[] | undefined = [];
-  #trailers: Field[] | undefined;
-  #bytes = 0;
+  /** Kept as long as it may be needed again. */
+  readonly #request: BranchedRequest;
+  /** Bytes of it that a try has taken. */
   #taken = 0;
   /** Tries that the breaker counts. */
   #retries = 0;
@@ -47,12 +45,22 @@ export class Tries implements HttpStream, TryOwner {
   constructor(parts: TriesParts) {
     this.#parts = parts;
     this.listener = parts.listener;
-    this.localEnded = parts.end;
+    this.#request = new BranchedRequest(parts.end);
+  }
+
+  /** All of the request has come. */
+  get localEnded(): boolean {
+    return this.#request.ended;
   }
 
   /** Tries that have begun. */
   get count(): number {
     return this.#tries.length;
+  }
+
+  /** Why the try that has been decided on has failed, where no upstream has said so. */
+  get why(): unknown {
+    return this.#winner?.relay?.why;
   }
 
   get holdReplyBytes(): number {
@@ -67,18 +75,16 @@ export class Tries implements HttpStream, TryOwner {
   // --- the call's side: what its relay does with an upstream's stream
 
   sendHeaders(fields: Field[], _end: boolean): void {
-    this.localEnded = true;
-    this.#trailers = fields;
+    this.#request.endWith(fields);
     for (const one of this.#live) one.endWith(fields);
   }
 
   /** Always held: `onSent` tells of what a try has taken. */
   sendData(bytes: Uint8Array, start: number, stop: number, end: boolean): boolean {
     if (this.closed) return true;
-    this.localEnded = end;
-    this.#bytes += stop - start;
-    if (this.#bytes > this.#parts.policy.keepRequestBytes && this.#live.length > 0) this.#body = undefined;
-    else if (this.#body !== undefined) keepRange(this.#body, bytes, start, stop);
+    const request = this.#request;
+    if (request.bytes + stop - start > this.#parts.policy.keepRequestBytes && this.#live.length > 0) request.forget();
+    request.add(bytes, start, stop, end);
     for (const one of [...this.#live]) one.feed(bytes, start, stop, end);
     this.onConsumed();
     return false;
@@ -89,7 +95,7 @@ export class Tries implements HttpStream, TryOwner {
   }
 
   consume(bytes: number): void {
-    this.#winner?.listener.onSent(bytes);
+    this.#winner?.taken(bytes);
   }
 
   reset(): void {
@@ -104,7 +110,7 @@ export class Tries implements HttpStream, TryOwner {
 
   onConsumed(): void {
     let taken = this.#taken;
-    for (const { consumed } of this.#live) taken = Math.max(taken, Math.min(consumed, this.#bytes));
+    for (const { consumed } of this.#live) taken = Math.max(taken, Math.min(consumed, this.#request.bytes));
     const fresh = taken - this.#taken;
     if (fresh === 0 || this.closed) return;
     this.#taken = taken;
@@ -127,7 +133,7 @@ export class Tries implements HttpStream, TryOwner {
   }
 
   get #mayTryAgain(): boolean {
-    return this.#body !== undefined && this.count <= this.#parts.policy.attempts && this.#winner === undefined;
+    return this.#request.kept && this.count <= this.#parts.policy.attempts && this.#winner === undefined;
   }
 
   #take(): boolean {
@@ -164,15 +170,17 @@ export class Tries implements HttpStream, TryOwner {
     const number = this.count;
     this.#tries.push(one);
     this.#live.push(one);
-    one.remoteEnded = this.localEnded && this.#bytes === 0 && this.#trailers === undefined;
+    this.#request.announceTo(one);
     this.#parts.begin(one, number);
-    one.catchUp({ body: this.#body ?? [], ended: this.localEnded, trailers: this.#trailers });
+    this.#request.catchUp(one);
+    if (this.#request.bytes > this.#parts.policy.keepRequestBytes) this.#request.forget();
   }
 
   #commit(one: Try): void {
     this.#winner = one;
-    this.#body = undefined;
+    this.#request.forget();
     clearTimeout(this.#timer);
+    this.#endRetries(); // there will be no more: what goes on is a call like others, and may be a stream that lasts for hours
     const others = this.#live.filter((other) => other !== one);
     this.#live = one.closed ? [] : [one];
     for (const other of others) other.cancel();
@@ -198,8 +206,12 @@ export class Tries implements HttpStream, TryOwner {
   #close(): void {
     this.closed = true;
     this.remoteEnded = true;
-    this.#body = undefined;
+    this.#request.forget();
     clearTimeout(this.#timer);
+    this.#endRetries();
+  }
+
+  #endRetries(): void {
     for (; this.#retries > 0; this.#retries--) this.#parts.breaker.endRetry();
   }
 }

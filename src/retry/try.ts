@@ -27,6 +27,8 @@ export class Try extends Branch {
   #head: Field[] | undefined;
   #body: BodyRange[] = [];
   #bodyBytes = 0;
+  /** Bytes of it for which the upstream has credit already. */
+  #prepaid = 0;
   #end: Field[] | undefined;
 
   constructor(owner: TryOwner) {
@@ -61,6 +63,13 @@ export class Try extends Branch {
     if (this.#end !== undefined) listener.onTrailers(this.#end);
   }
 
+  /** So many bytes of the reply have left for the caller. */
+  taken(bytes: number): void {
+    const prepaid = Math.min(bytes, this.#prepaid);
+    this.#prepaid -= prepaid;
+    if (bytes > prepaid) this.listener.onSent(bytes - prepaid);
+  }
+
   override cancel(): void {
     if (this.closed) return;
     this.#body = [];
@@ -83,15 +92,24 @@ export class Try extends Branch {
     else if (this.#owner.holdReplyBytes === 0) this.#owner.onGood(this);
   }
 
-  /** Always held: the call's relay tells when it has left. */
+  /**
+   * What is told is on its way: the call's relay tells when it has left. What is held back gets its credit at once, for more may be
+   * held than a stream's window has, and then the upstream would wait for us and we for its trailers.
+   */
   sendData(bytes: Uint8Array, start: number, stop: number): boolean {
     if (this.closed) return true;
-    if (this.#told === undefined) {
-      keepRange(this.#body, bytes, start, stop);
-      this.#bodyBytes += stop - start;
-      if (this.#bodyBytes > this.#owner.holdReplyBytes) this.#owner.onGood(this);
-    } else this.#told.onData(bytes, start, stop, false);
-    return false;
+    if (this.#told !== undefined) {
+      this.#told.onData(bytes, start, stop, false);
+      return false;
+    }
+    keepRange(this.#body, bytes, start, stop);
+    this.#bodyBytes += stop - start;
+    if (this.#bodyBytes > this.#owner.holdReplyBytes) {
+      this.#owner.onGood(this);
+      return false;
+    }
+    this.#prepaid += stop - start;
+    return true;
   }
 
   end(): void {}

@@ -1,4 +1,5 @@
 /** Gather policy: how long a fan-out waits for its legs, and what becomes of those that fail or aren't needed. */
+import { checkPositive } from "../upstream/positive.ts";
 
 /** How the replies of a fan-out are waited for. */
 export interface GatherPolicy {
@@ -49,9 +50,7 @@ export function completeGather(policy: GatherPolicy | undefined): CompleteGather
   if (before !== undefined) return before;
   const { wait, legTimeoutMs, maxConcurrent, maxMessageBytes, maxTotalBytes } = policy;
   const quorum = typeof wait === "object" ? wait.quorum : undefined;
-  for (const [name, value] of Object.entries({ quorum, legTimeoutMs, maxConcurrent, maxMessageBytes, maxTotalBytes })) {
-    if (value !== undefined && !(value > 0)) throw new TypeError(`gather: ${name} must be more than 0, not ${value}`);
-  }
+  checkPositive("gather", { quorum, legTimeoutMs, maxConcurrent, maxMessageBytes, maxTotalBytes });
   const complete = { ...defaults, ...policy };
   known.set(policy, complete);
   return complete;

@@ -1,5 +1,6 @@
 /** Retry policy: when a call may be tried again, how often, and how soon. */
 import { Code } from "@connectrpc/connect";
+import { checkPositive } from "../upstream/positive.ts";
 
 /** Tries after the first. What an upstream has done no work for is always worth one; the rest is for the policy to say. */
 export interface RetryPolicy {
@@ -43,9 +44,7 @@ export function completeRetry(policy: RetryPolicy): CompleteRetryPolicy {
   if (before !== undefined) return before;
   const { attempts = 1, on = [], perTryTimeoutMs, hedgeDelayMs } = policy;
   const { holdReplyBytes = 0, keepRequestBytes = 64 << 10, maxBackoffMs = 250 } = policy;
-  for (const [name, value] of Object.entries({ attempts, perTryTimeoutMs, hedgeDelayMs })) {
-    if (value !== undefined && !(value > 0)) throw new TypeError(`retry: ${name} must be more than 0, not ${value}`);
-  }
+  checkPositive("retry", { attempts, perTryTimeoutMs, hedgeDelayMs });
   for (const [name, value] of Object.entries({ holdReplyBytes, keepRequestBytes, maxBackoffMs })) {
     if (!(value >= 0)) throw new TypeError(`retry: ${name} must not be less than 0, not ${value}`);
   }

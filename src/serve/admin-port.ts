@@ -1,6 +1,7 @@
 /** Admin port: HTTP for those who run the proxy. Who may ask is decided here; what is asked for is done elsewhere. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { errorText } from "../contained.ts";
 import type { Log } from "../observe/log.ts";
 import { isLoopback, parseListenAddress } from "./address.ts";
 import type { BoundAddress } from "./listener.ts";
@@ -100,10 +101,7 @@ async function answer(request: IncomingMessage, { handlers, log }: AdminPortOpti
     try {
       return await found();
     } catch (error) {
-      log.error(
-        { path, error: error instanceof Error ? (error.stack ?? error.message) : String(error) },
-        "admin failed",
-      );
+      log.error({ path, error: errorText(error) }, "admin failed");
       return text(500, "500: it is in the log why\n");
     }
   }

@@ -23,6 +23,8 @@ export interface ListenerOptions extends AdmissionOptions {
   readonly http2?: Partial<Http2Settings>;
   /** The same for HTTP/1.1. */
   readonly http1?: Partial<Http1Settings>;
+  /** Connections open at once; one more is closed at once. Default: any number. */
+  readonly maxConnections?: number;
   /** Which pages of other origins may call. Default: none is told that it may. */
   readonly cors?: CorsOptions;
 }
@@ -66,6 +68,8 @@ export function kindOf({ tls }: ListenerOptions): "cleartext" | "tls" | "mutual 
 export interface ListenContext {
   readonly proxy: Proxy;
   readonly log: Log | undefined;
+  /** A limit has turned away what is no call yet. */
+  readonly onLimit: ((limit: string) => void) | undefined;
 }
 
 /** Opens a port. Rejects with the system's error where it can't be had, with a RangeError for a limit that can't be. */
@@ -85,6 +89,8 @@ class PortListener implements Listener {
   #server: NetServer | undefined;
   #draining: Promise<void> | undefined;
   #drained = () => {};
+  /** The last connection was one too many. */
+  #full = false;
 
   constructor(options: ListenerOptions, context: ListenContext) {
     const { host, port } = parseListenAddress(options.address);
@@ -163,6 +169,8 @@ class PortListener implements Listener {
   }
 
   #accept(socket: Socket): void {
+    if (this.#sockets.size >= (this.options.maxConnections ?? Number.POSITIVE_INFINITY)) return this.#turnAway(socket);
+    this.#full = false;
     this.#sockets.set(socket, undefined);
     socket.setNoDelay(true);
     socket.on("error", () => socket.destroy());
@@ -180,6 +188,16 @@ class PortListener implements Listener {
     }
   }
 
+  #turnAway(socket: Socket): void {
+    socket.on("error", () => {});
+    socket.destroy();
+    const { log, onLimit } = this.#context;
+    const { address, maxConnections } = this.options;
+    if (!this.#full) log?.warn({ address, limit: "connections" }, `more than ${maxConnections} connections: closed`);
+    this.#full = true;
+    onLimit?.("connections");
+  }
+
   #open(socket: Socket, protocol: "http1" | "http2"): Session {
     const session = openSession(socket, protocol, this.#sessionOptions);
     this.#sockets.set(socket, session);
@@ -190,8 +208,11 @@ class PortListener implements Listener {
 
 /** What sessions are made with. */
 function sessionParts(options: ListenerOptions): Pick<SessionOptions, "http1" | "http2" | "cors" | "admit"> {
-  const { http1, http2, cors } = options;
+  const { http1, http2, cors, maxConnections } = options;
   if (http2 !== undefined) checkSettings(http2);
+  if (maxConnections !== undefined && !(maxConnections >= 1)) {
+    throw new RangeError(`maxConnections must be at least 1, not ${maxConnections}`);
+  }
   const admit = createAdmission(options);
   return { http1, http2, cors: cors === undefined ? undefined : createCors(cors), admit };
 }

@@ -20,6 +20,8 @@ export interface ServeOptions {
   /** Milliseconds that calls in flight may take after `close`. Default 30 s, as Kubernetes gives a pod. */
   readonly drainTimeoutMs?: number;
   readonly log?: Log;
+  /** Told the name of each limit of a listener that has turned something away before it was a call: "connections". */
+  readonly onLimit?: ((limit: string) => void) | undefined;
 }
 
 export interface Server {
@@ -57,7 +59,7 @@ const defaultDrainTimeoutMs = 30_000;
  * nothing listens.
  */
 export async function serve(proxy: Proxy, options: ServeOptions): Promise<Server> {
-  const server = new PortGroup({ proxy, log: options.log });
+  const server = new PortGroup({ proxy, log: options.log, onLimit: options.onLimit });
   await server.update(options);
   return server;
 }

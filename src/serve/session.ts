@@ -24,6 +24,7 @@ export interface SessionOptions {
   cors: Cors | undefined;
   admit: Admit | undefined;
   readonly log: Log | undefined;
+  readonly onLimit: ((limit: string) => void) | undefined;
 }
 
 export interface Session {
@@ -65,8 +66,14 @@ export function openSession(socket: Socket, protocol: "http1" | "http2", options
   };
 }
 
+/** What limits are called in a configuration. */
+const limitOf = { maxConcurrentStreams: "max_concurrent_streams", maxHeaderListSize: "max_header_list_size" };
+
+/** Those that HTTP/1.1 has a status for. */
+const limitOfStatus: Readonly<Record<number, string>> = { 414: "max_request_line", 431: "max_header_list_size" };
+
 function listenerOf(origin: Origin, options: SessionOptions): ConnectionListener {
-  const { proxy, log } = options;
+  const { proxy, log, onLimit } = options;
   return {
     onRequest(raw, fields) {
       const { cors } = options; // as it is now
@@ -76,7 +83,16 @@ function listenerOf(origin: Origin, options: SessionOptions): ConnectionListener
       layer.listener = proxy.accept({ stream: layer, fields, origin });
       return layer;
     },
-    onUnreadable: (status, message) => proxy.noteUnreadable(origin, status, message),
+    onLimit(setting) {
+      const limit = limitOf[setting];
+      log?.info({ peer: origin.peer.address, limit }, "request refused by a limit");
+      onLimit?.(limit);
+    },
+    onUnreadable(status, message) {
+      const limit = limitOfStatus[status];
+      if (limit !== undefined) onLimit?.(limit);
+      proxy.noteUnreadable(origin, status, message);
+    },
     onClose(error) {
       if (error !== undefined) log?.debug({ peer: origin.peer.address, error: error.message }, "connection ended");
     },

@@ -1,9 +1,8 @@
 /** Handler: the proxy as a Connect `UniversalHandlerFn`, for servers that aren't ours. */
 import { Code } from "@connectrpc/connect";
 import type { UniversalHandlerFn, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
-import type { Origin } from "../call.ts";
-import type { HttpStream, StreamListener } from "../http2/api.ts";
-import type { Field } from "../http2/field.ts";
+import type { InboundRequest } from "../call.ts";
+import type { StreamListener } from "../http2/api.ts";
 import { startTurn } from "../http2/turn.ts";
 import { encodeMessage } from "../wire/message.ts";
 import { isGrpc, UniversalExchange } from "./exchange.ts";
@@ -13,7 +12,7 @@ export { identityKey, peerKey } from "./request.ts";
 
 /** What a handler needs of a proxy. */
 export interface Acceptor {
-  accept(request: { stream: HttpStream; fields: readonly Field[]; origin: Origin }): StreamListener;
+  accept(request: InboundRequest): StreamListener;
 }
 
 export interface HandlerOptions {

@@ -27,7 +27,7 @@ export function fieldsOf(headers: Headers): Field[] {
 }
 
 /** Names in a Connection header: these fields are for the next hop, as it is. */
-export function namedByConnection(value: string | null | undefined): string[] {
+function namedByConnection(value: string | null | undefined): string[] {
   if (value === null || value === undefined) return [];
   return value.split(",").map((name) => trimSpace(name).toLowerCase());
 }

@@ -43,7 +43,7 @@ export function createLookups({ servers }: DnsOptions = {}): { lookup: Lookup; l
  * The system's resolver (hosts file, search domains, DNS), and beside it DNS itself, which alone tells for how long an answer is
  * good. Where they disagree the system counts: the name may stand in the hosts file.
  */
-export const lookupAddresses: Lookup = async (host) => {
+const lookupAddresses: Lookup = async (host) => {
   const asked = ask(host, undefined).catch(() => undefined);
   const system = await lookupSystem(host).catch((error: Error) => error);
   const dns = await Promise.race([asked, pause(graceMs)]);

@@ -148,8 +148,8 @@ export class EndpointSet {
       const fields = { upstream, endpoints: kept, error: error.message };
       if (!this.#sourceFailed) log?.warn(fields, kept > 0 ? "discovery failed: endpoints stay" : "discovery failed");
       else log?.debug(fields, "discovery still fails");
-      this.#error = error;
     } else if (this.#sourceFailed) log?.info({ upstream, endpoints: this.#endpoints.length }, "discovery works again");
+    this.#error = error;
     this.#sourceFailed = error !== undefined;
     if (waited) this.#options.onChange();
   }
@@ -189,6 +189,7 @@ export class EndpointSet {
       timeoutMs,
       onFound: (found) => this.#resolved(member, found),
       onAnswer: () => this.#answered(member),
+      onSame: () => this.#options.onChange(), // nobody need wait for it any more
       onFailed: (error) => this.#failed(member, error),
     });
     const member: Member = { target, name, failing: false, endpoints: [] };
@@ -228,8 +229,20 @@ export class EndpointSet {
   }
 
   #gather(): void {
+    const before = this.#endpoints;
     const members = [...this.#members.values()];
     this.#endpoints = members.flatMap(({ endpoints }) => endpoints.map(([, endpoint]) => endpoint));
+    this.#keepDisabled(before);
+  }
+
+  /** What takes the place of an endpoint that was disabled by hand, with another address or other labels, is so, too. */
+  #keepDisabled(before: readonly Endpoint[]): void {
+    const disabled = new Set(before.filter(({ enabled }) => !enabled).map(({ name }) => name));
+    if (disabled.size === 0) return;
+    for (const { enabled, name } of before) if (enabled) disabled.delete(name); // one address of several was meant
+    for (const endpoint of this.#endpoints) {
+      if (!before.includes(endpoint) && disabled.has(endpoint.name)) endpoint.enabled = false;
+    }
   }
 
   #changed(gone: readonly Endpoint[]): void {

@@ -72,7 +72,7 @@ class LimitedStream extends Layer {
     if (length === 0) return super.sendData(bytes, start, stop, end);
     this.#end();
     // later: whoever sends is in the middle of it, and may not even have this stream yet
-    queueMicrotask(() => this.listener.onReset(ErrorCode.enhanceYourCalm, "too_large"));
+    queueMicrotask(() => this.listener.onReset(ErrorCode.enhanceYourCalm, "request_too_large"));
     return true;
   }
 
@@ -99,7 +99,7 @@ class LimitedStream extends Layer {
     if (begin > start) this.listener.onData(bytes, start, begin, false);
     if (this.#over) return;
     this.#end();
-    this.listener.onReset(ErrorCode.enhanceYourCalm, "too_large");
+    this.listener.onReset(ErrorCode.enhanceYourCalm, "response_too_large");
   }
 
   override onTrailers(fields: Field[]): void {

@@ -12,9 +12,11 @@ import type { EndpointOwner } from "./endpoint-parts.ts";
 import type { Discovery } from "./endpoint-source.ts";
 import type { MessageLimits } from "./limited-connection.ts";
 import { defaultOutlier, type OutlierSettings } from "./outlier.ts";
+import { checkPositive } from "./positive.ts";
 import type { SubsetOptions } from "./subsets.ts";
 import { type EndpointOptions, hostPort, parseTarget, type Target } from "./target.ts";
-import { createTlsContext, type Dial, type UpstreamTls } from "./transport.ts";
+import { createTlsContext, type UpstreamTls } from "./tls.ts";
+import type { Dial } from "./transport.ts";
 import type { Upstream } from "./upstream.ts";
 
 export interface UpstreamOptions {
@@ -119,11 +121,7 @@ export function checkOptions(options: UpstreamOptions): CheckedOptions {
 
 function messageLimits({ name, maxRequestMessage, maxResponseMessage }: UpstreamOptions): MessageLimits | undefined {
   if (maxRequestMessage === undefined && maxResponseMessage === undefined) return undefined;
-  for (const [key, value] of Object.entries({ maxRequestMessage, maxResponseMessage })) {
-    if (value !== undefined && !(value > 0)) {
-      throw new TypeError(`upstream "${name}": ${key} must be more than 0, not ${value}`);
-    }
-  }
+  checkPositive(`upstream "${name}"`, { maxRequestMessage, maxResponseMessage });
   return { request: maxRequestMessage, response: maxResponseMessage };
 }
 

@@ -31,6 +31,8 @@ export interface NameOptions {
   onFound(found: readonly Found[]): void;
   /** An answer came, the same as before or not. */
   onAnswer(): void;
+  /** It was the same. */
+  onSame(): void;
   /** A question failed. What was known before stays in use. */
   onFailed(error: Error): void;
 }
@@ -62,7 +64,9 @@ export class ResolvedName {
   /** From now on, until `pause()`, it is asked whenever the answer is out of date. */
   start(): void {
     this.#active = true;
-    this.refresh();
+    const age = performance.now() - this.#lastAt;
+    if (age >= minTtlMs) this.#run();
+    else this.#runIn(minTtlMs - age);
   }
 
   pause(): void {
@@ -106,17 +110,20 @@ export class ResolvedName {
     this.#patience = undefined;
     this.#running = false;
     this.#lastAt = performance.now();
-    if (this.#active) {
-      this.#next = setTimeout(() => this.#run(), nextMs);
-      (this.#next as { unref?: () => void }).unref?.();
-    }
+    if (this.#active) this.#runIn(nextMs);
     if (found === undefined) return this.#options.onFailed(error!);
     this.#options.onAnswer();
     const unique = new Map(found.map((one) => [keyOf(one), one]));
     const same = unique.size === this.#known.size && [...unique.keys()].every((key) => this.#known.has(key));
-    if (same) return; // resolvers shuffle; the order says nothing
+    if (same) return this.#options.onSame(); // resolvers shuffle; the order says nothing
     this.#known = new Set(unique.keys());
     this.#options.onFound([...unique.values()]);
+  }
+
+  #runIn(ms: number): void {
+    clearTimeout(this.#next);
+    this.#next = setTimeout(() => this.#run(), ms);
+    (this.#next as { unref?: () => void }).unref?.();
   }
 }
 

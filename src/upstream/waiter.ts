@@ -13,6 +13,8 @@ export interface Reached {
   readonly name: string;
   readonly address: string;
   readonly secure: boolean;
+  /** Why it gave the answer that it gave, where that isn't an endpoint's own word: for the log. */
+  readonly why?: unknown;
   /** An attempt has begun. */
   begin(): void;
   /** How it went; once for each. */

@@ -71,9 +71,3 @@ export function mediaType(contentType: string): string {
   const parameters = contentType.indexOf(";");
   return trimSpace(parameters === -1 ? contentType : contentType.slice(0, parameters)).toLowerCase();
 }
-
-/** Writes a content type: "application/grpc+proto", "application/connect+json", "application/json". */
-export function formatContentType({ framing, codec }: ContentType): string {
-  if (framing === "connect_unary") return `application/${codec}`;
-  return `${framing === "connect_stream" ? "application/connect" : typeOf[framing]}+${codec}`;
-}

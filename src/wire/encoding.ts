@@ -2,7 +2,7 @@
 import { trimSpace } from "./white-space.ts";
 
 /** "Not compressed", in every protocol. */
-export const identity = "identity";
+const identity = "identity";
 
 /** True for a value of grpc-encoding, content-encoding or the like by which messages are compressed. */
 export function isCompressed(encoding: string | undefined): encoding is string {

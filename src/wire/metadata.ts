@@ -1,7 +1,6 @@
 /** Metadata: what of a header list belongs to the protocol and what to the caller, and how each protocol writes the latter. */
-import { base64Decode, base64Encode } from "@bufbuild/protobuf/wire";
+import { base64Encode } from "@bufbuild/protobuf/wire";
 import { Field, FieldKind } from "../http2/field.ts";
-import { trimSpace } from "./white-space.ts";
 
 /**
  * Headers by which each protocol says what Connect, gRPC and gRPC-Web each say in their own way. A bridge drops them all and writes
@@ -34,11 +33,6 @@ const protocolNames: ReadonlySet<string> = new Set([
 
 /** Trailers that carry a status. */
 const statusNames: ReadonlySet<string> = new Set(["grpc-status", "grpc-message", "grpc-status-details-bin"]);
-
-/** True for a header that a bridge to another protocol must not copy. Names are lower case. */
-export function isProtocolHeader(name: string): boolean {
-  return protocolNames.has(name);
-}
 
 /** True for grpc-status, grpc-message and grpc-status-details-bin. */
 export function isStatusHeader(name: string): boolean {
@@ -92,19 +86,4 @@ export function splitTrailers(fields: readonly Field[]): { headers: Field[]; tra
 /** Writes the value of a `-bin` header: base64 without padding (gRPC over HTTP/2, "Binary-Header"). */
 export function encodeBinary(bytes: Uint8Array): string {
   return base64Encode(bytes, "std_raw");
-}
-
-/** Reads the values of one `-bin` header: base64, padded or not, several of them joined by commas. Undefined if one is bad. */
-export function decodeBinary(value: string): Uint8Array[] | undefined {
-  const parts: Uint8Array[] = [];
-  for (const part of value.split(",")) {
-    const text = trimSpace(part);
-    if (!/^[\w+/-]*={0,2}$/.test(text)) return undefined;
-    try {
-      parts.push(base64Decode(text));
-    } catch {
-      return undefined;
-    }
-  }
-  return parts;
 }

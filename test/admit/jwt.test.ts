@@ -77,6 +77,16 @@ describe("authorizeJwt()", () => {
     expect(await outcomeOf(await issuer.token({}, { expiresIn: -50 }), { clockToleranceMs: 10_000 })).toBe(invalid);
   });
 
+  it("tries every key that fits where a token doesn't name its own", async () => {
+    const next = await createIssuer(issuer.name, "key-2");
+    const jwks = { keys: [...issuer.jwks.keys, ...next.jwks.keys] };
+    for (const one of [issuer, next]) {
+      expect(await outcomeOf(await one.token({}, { kid: undefined }), { jwks })).toBe("ok");
+      expect(await outcomeOf(await one.token({ aud: "other" }, { kid: undefined }), { jwks })).toBe(invalid);
+    }
+    expect(await outcomeOf(await stranger.token({}, { kid: undefined }), { jwks })).toBe(invalid);
+  });
+
   it("takes only the algorithms of its list", async () => {
     expect(await outcomeOf(await issuer.token(), { algorithms: ["RS256"] })).toBe(invalid);
     expect(await outcomeOf(await issuer.token(), { algorithms: ["RS256", "ES256"] })).toBe("ok");

@@ -19,7 +19,7 @@ import { Flag, FrameType, frame, Setting, settingsFrame, windowUpdateFrame } fro
 import { envelope, outcome, requestFields, startCall, untilBytes } from "../support/grpc.ts";
 import type { H2Peer } from "../support/h2-peer.ts";
 import { encodeBlock } from "../support/hpack.ts";
-import { playMutations } from "../support/mutations.ts";
+import { type Played, playMutations } from "../support/mutations.ts";
 import { sleep, until } from "../support/until.ts";
 import { okHeaders } from "../support/upstream.ts";
 import { type Arena, type Attack, type Figures, fateOf } from "./measure.ts";
@@ -177,7 +177,7 @@ const mutations: Attack = {
   warmUp: ({ port }) => playMutations(port, { from: 0, to: 5_000, seed, onPlayed() {} }),
   async run({ port }) {
     const took: number[] = [];
-    const onPlayed = (_: number, ms: number) => took.push(ms / 1_000);
+    const onPlayed = (_: number, { tookMs }: Played) => took.push(tookMs / 1_000);
     await playMutations(port, { from: 5_000, to: 15_000, seed, onPlayed });
     return {
       "open 10 s after FIN": took.filter((seconds) => seconds > 10).length,

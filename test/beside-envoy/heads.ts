@@ -26,6 +26,7 @@ const continuations: Attack = {
     stream.sendData(envelope(Buffer.from("whole")), { end: true });
     await stream.finished;
     const peer = await connect();
+    await peer.ping(); // else an ack of its SETTINGS may come in the midst of the block
     sendEndless(peer, path, 100);
     const connection = await fateOf(peer);
     return {

@@ -546,6 +546,20 @@ module: gone.js
           |         ^^^^^^^^
       "
     `);
+    expect(await report("routes: []\n{ a: b }: c\n")).toMatchInlineSnapshot(`
+      "
+      manifold.yaml:2:1: expected a word as a key, got a map
+        2 | { a: b }: c
+          | ^^^^^^^^
+      "
+    `);
+    expect(await report("routes: &a []\n*a : c\n")).toMatchInlineSnapshot(`
+      "
+      manifold.yaml:2:1: expected a word as a key, got a list
+        2 | *a : c
+          | ^^
+      "
+    `);
     expect(await report("# nothing but a comment\n")).toMatchInlineSnapshot(`
       "
       manifold.yaml:1:1: the file is empty
@@ -560,6 +574,19 @@ module: gone.js
           | ^^^^^^^^^
       "
     `);
+  });
+
+  it.each([
+    ["[", "]"],
+    ["{a: ", "}"],
+    ["- ", ""],
+    ["? ", ""],
+  ])("reports what is nested without end, which would take the process with it: %s", async (open, close) => {
+    const deep = open.repeat(20_000) + close.repeat(20_000);
+    const message = await report(`routes:\n  - to: a\nx: ${open === "- " || open === "? " ? "\n" : ""}${deep}\n`);
+    expect(message.slice(0, 100)).toMatch(/manifold.yaml:[34]:\d+: too many lists and maps within each other\n/);
+    const taken = "[".repeat(40) + "]".repeat(40);
+    expect(await report(`routes: ${taken}\n`)).toContain("expected a map, got a list");
   });
 
   it("says of a file that isn't there that it isn't", async () => {

@@ -1,18 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  formatDuration,
-  formatSize,
-  type Parsed,
-  parseAddress,
-  parseAuthority,
-  parseChangeableHeaderName,
-  parseDuration,
-  parseEndpointUrl,
-  parseHeaderValue,
-  parseServiceName,
-  parseSize,
-} from "../../src/config/scalar.ts";
+import { parseChangeableHeaderName, parseHeaderValue, parseServiceName } from "../../src/config/naming.ts";
+import type { Parsed } from "../../src/config/parsed.ts";
+import { parseAddress, parseAuthority, parseEndpointUrl } from "../../src/config/place.ts";
+import { formatDuration, formatSize, parseDuration, parseSize } from "../../src/config/quantity.ts";
 
 const valueOf = <T>(parsed: Parsed<T>) => (parsed.ok ? parsed.value : parsed.message);
 

@@ -60,6 +60,18 @@ describe("endpointsOf()", () => {
     expect(url(1_234, [])).toBe("https://10.1.0.1:1234");
   });
 
+  it("leaves out pods that don't have the port, which are in slices of their own", () => {
+    const other = slice([{ address: "10.1.0.2" }], { ports: [{ name: "http", port: 8_080, protocol: "TCP" }] });
+    const none = slice([{ address: "10.1.0.3" }], { ports: null });
+    const slices = [none, slice([{ address: "10.1.0.1" }]), other];
+    expect(endpointsOf(slices, grpc)).toMatchObject([{ url: "http://10.1.0.1:50051" }]);
+    expect(endpointsOf([other, none], { port: 8_080, secure: false })).toMatchObject([
+      { url: "http://10.1.0.2:8080" },
+      { url: "http://10.1.0.3:8080" },
+    ]);
+    expect(() => endpointsOf([other, none], grpc)).toThrow("no port grpc");
+  });
+
   it("says which ports there are where one isn't", () => {
     const message = "endpoint slice users-abcde, where pods have: grpc=50051, metrics=9090";
     expect(() => endpointsOf([slice([{ address: "10.1.0.1" }])], { port: 80, secure: false })).toThrow(

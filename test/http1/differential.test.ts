@@ -4,17 +4,13 @@
  *
  * What it takes and we refuse, on purpose: see `stricter` below. What it refuses and we take: methods that it doesn't know.
  */
-import { METHODS } from "node:http";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type ReadRequest, readRequests } from "./events.ts";
+import { readRequests } from "./events.ts";
 import { spoiltStream, stream } from "./inputs.ts";
-import { NodeReader, type NodeRequest } from "./node-reader.ts";
+import { isUnknownMethod, NodeReader, ourView, theirView } from "./node-reader.ts";
 
 const node = new NodeReader();
-
-/** We let pass any method but two, for it is whoever is asked who refuses it (405). */
-const isUnknownMethod = ({ fields }: ReadRequest) => !METHODS.includes(fields[0]!.slice(":method: ".length));
 
 describe("the parser and node:http", () => {
   it.each([
@@ -78,36 +74,4 @@ describe("the parser and node:http", () => {
 
 function chunked(body: string): string {
   return `POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${body}`;
-}
-
-const pseudo = /^:/;
-const notPassedOn =
-  /^(host|connection|expect|keep-alive|proxy-connection|te|transfer-encoding|upgrade|http2-settings): /;
-
-function ourView({ fields, body, trailers }: ReadRequest): NodeRequest {
-  const [method, , ...rest] = fields;
-  const path = rest.find((field) => field.startsWith(":path: "))!;
-  return {
-    method: method!.slice(":method: ".length),
-    target: path.slice(":path: ".length),
-    fields: rest.filter((field) => !pseudo.test(field)),
-    body,
-    trailers,
-  };
-}
-
-/** Without what isn't passed on, and an absolute-form as its path. */
-function theirView({ method, target, fields, body, trailers }: NodeRequest): NodeRequest {
-  const named = fields
-    .filter((field) => field.startsWith("connection: "))
-    .flatMap((field) => field.slice("connection: ".length).toLowerCase().split(","))
-    .map((option) => `${option.trim()}: `);
-  const path = target.replace(/^https?:\/\/[^/?]*/i, "");
-  return {
-    method,
-    target: path === "" ? (method === "OPTIONS" ? "*" : "/") : path.replace(/^\?/, "/?"),
-    fields: fields.filter((field) => !notPassedOn.test(field) && !named.some((name) => field.startsWith(name))),
-    body,
-    trailers: trailers.filter((field) => !notPassedOn.test(field)),
-  };
 }

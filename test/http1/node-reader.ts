@@ -1,6 +1,7 @@
 /** Requests as `node:http` reads them, without a socket. */
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, METHODS, type ServerResponse } from "node:http";
 import { Duplex } from "node:stream";
+import type { ReadRequest } from "./events.ts";
 
 export interface NodeRequest {
   readonly method: string;
@@ -86,4 +87,40 @@ function pairs(raw: readonly string[]): string[] {
   const fields: string[] = [];
   for (let at = 0; at < raw.length; at += 2) fields.push(`${raw[at]!.toLowerCase()}: ${raw[at + 1]}`);
   return fields;
+}
+
+/** We let pass any method but two, for it is whoever is asked who refuses it (405). */
+export const isUnknownMethod = ({ fields }: ReadRequest) => !METHODS.includes(fields[0]!.slice(":method: ".length));
+
+const pseudo = /^:/;
+const notPassedOn =
+  /^(host|connection|expect|keep-alive|proxy-connection|te|transfer-encoding|upgrade|http2-settings): /;
+
+/** A request of ours in the words of `node:http`. */
+export function ourView({ fields, body, trailers }: ReadRequest): NodeRequest {
+  const [method, , ...rest] = fields;
+  const path = rest.find((field) => field.startsWith(":path: "))!;
+  return {
+    method: method!.slice(":method: ".length),
+    target: path.slice(":path: ".length),
+    fields: rest.filter((field) => !pseudo.test(field)),
+    body,
+    trailers,
+  };
+}
+
+/** A request of its, without what isn't passed on, and an absolute-form as its path. */
+export function theirView({ method, target, fields, body, trailers }: NodeRequest): NodeRequest {
+  const named = fields
+    .filter((field) => field.startsWith("connection: "))
+    .flatMap((field) => field.slice("connection: ".length).toLowerCase().split(","))
+    .map((option) => `${option.trim()}: `);
+  const path = target.replace(/^https?:\/\/[^/?]*/i, "");
+  return {
+    method,
+    target: path === "" ? (method === "OPTIONS" ? "*" : "/") : path.replace(/^\?/, "/?"),
+    fields: fields.filter((field) => !notPassedOn.test(field) && !named.some((name) => field.startsWith(name))),
+    body,
+    trailers: trailers.filter((field) => !notPassedOn.test(field)),
+  };
 }

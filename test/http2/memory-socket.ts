@@ -33,8 +33,10 @@ export class MemorySocket extends EventEmitter implements ByteSocket {
   #scheduled = false;
   #endTold = false;
 
+  /** Nobody hears of what is written behind `destroy`, as with `net.Socket`: its owner may not have been told yet. */
   write(bytes: Uint8Array): boolean {
-    if (this.ended || this.destroyed) throw new Error("write after the end");
+    if (this.destroyed) return false;
+    if (this.ended) throw new Error("write after the end");
     if (!this.#corked) this.writes++;
     this.#queue.push({ bytes, copy: Buffer.from(bytes) });
     this.writableLength += bytes.length;

@@ -1,7 +1,7 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Cursor } from "../../src/layout/cursor.ts";
+import { Cursor, Malformed } from "../../src/layout/cursor.ts";
 import { allocate, concat, copy, fieldOf, varintSize, writeVarint } from "../../src/layout/writing.ts";
 
 describe("writeVarint()", () => {
@@ -61,6 +61,18 @@ describe("Cursor", () => {
         expect(cursor.done).toBe(true);
       }),
     );
+  });
+
+  it("refuses a tag in more bytes than other decoders take, and no such length", () => {
+    const cursor = new Cursor();
+    const read = (...bytes: number[]) => {
+      cursor.enter(Uint8Array.from(bytes), 0, bytes.length);
+      return cursor.tag();
+    };
+    expect(read(0x8a, 0x80, 0x80, 0x80, 0x00)).toBe(10);
+    expect(() => read(0x8a, 0x80, 0x80, 0x80, 0x80, 0x00)).toThrow(Malformed);
+    cursor.enter(Uint8Array.of(0x80, 0x80, 0x80, 0x80, 0x80, 0x00), 0, 6);
+    expect(cursor.length()).toBe(0);
   });
 
   it("never reads over the end of a message", () => {

@@ -1,12 +1,15 @@
-import { Code } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Call } from "../../src/call.ts";
 import { ErrorCode } from "../../src/http2/errors.ts";
 import { type RetryPolicy, retryDelay } from "../../src/route/retry-policy.ts";
+import { LimitError } from "../../src/wire/limit-error.ts";
 import type { StreamRecorder } from "../http2/recorder.ts";
 import {
   fieldsOf,
   grpcRequest,
   grpcResponse,
+  requestWith,
   type Stage,
   type StageOptions,
   send,
@@ -107,6 +110,41 @@ describe("a call that may be tried again", () => {
     expect(upstream.backends[1]!.owner.streams.size).toBe(0);
   });
 
+  it("may hold back more of a reply than a stream's window has", async () => {
+    const { call, at } = await retryStage({ ...unavailable, holdReplyBytes: 4 << 20 });
+    const caller = call(grpcRequest, true);
+    await settle();
+    const big = Buffer.alloc(1 << 20, 1);
+    const reply = ({ stream }: StreamRecorder, status: string) => {
+      stream.sendHeaders(fieldsOf(grpcResponse), false);
+      stream.sendData(big, 0, big.length, false);
+      stream.sendHeaders(fieldsOf([["grpc-status", status]]), true);
+    };
+    reply(at(0), "14");
+    await settle(300);
+    await pass();
+    expect(caller.events).toEqual([]);
+    reply(at(1), "0");
+    await settle(600);
+    expect(caller.bytes.equals(big)).toBe(true);
+    expect(caller.events.at(-1)).toBe("trailers grpc-status=0");
+  });
+
+  it("isn't when its request, that came before there was a try, is longer than what is kept", async () => {
+    const { call, at, upstream } = await retryStage(
+      { ...unavailable, keepRequestBytes: 10 },
+      { authorize: () => new Promise((resolve) => setTimeout(() => resolve(undefined), 20)) },
+    );
+    const caller = call();
+    send(caller, "hello world", true);
+    await pass(40);
+    expect(at(0).bytes.toString()).toBe("hello world");
+    failWith(at(0), Code.Unavailable);
+    await pass();
+    expect(caller.events).toEqual([expect.stringContaining("grpc-status=14")]);
+    expect(upstream.backends[1]!.owner.streams.size).toBe(0);
+  });
+
   it("isn't when its request is longer than what is kept", async () => {
     const { call, at, upstream } = await retryStage({ ...unavailable, keepRequestBytes: 10 });
     const caller = call();
@@ -160,6 +198,45 @@ describe("a call that may be tried again", () => {
     answer(at(1));
     await pass();
     expect(caller.events.at(-1)).toBe("trailers grpc-status=0");
+  });
+
+  it("has the time that is left of its own in every try", async () => {
+    const { call, at } = await retryStage(unavailable);
+    call(requestWith(["grpc-timeout", "10S"]), true);
+    await settle();
+    expect(at(0).events[0]).toContain("grpc-timeout=10S");
+    await pass(300);
+    failWith(at(0), 14);
+    await pass();
+    const [, leftUs] = /grpc-timeout=(\d+)u/.exec(at(1).events[0]!) ?? [];
+    expect(Number(leftUs)).toBeGreaterThan(5_000_000);
+    expect(Number(leftUs)).toBeLessThanOrEqual(9_700_000);
+  });
+
+  it("is balanced by the headers that it came with, also those that don't pass", async () => {
+    const rewrite = { removeHeaders: ["x-user"] };
+    const stage: Stage = await retryStage(unavailable, {
+      director: () => ({ mode: "one-to-one", upstream: stage.upstream, rewrite, retry: unavailable }),
+    });
+    const acquire = vi.spyOn(stage.upstream, "acquire");
+    stage.call(requestWith(["x-user", "ada"]), true);
+    await settle();
+    expect(stage.at(0).events[0]).not.toContain("x-user");
+    expect((acquire.mock.calls[0]![0] as Call).header("x-user")).toBe("ada");
+  });
+
+  it("that reaches nobody tells the log why", async () => {
+    const { call, upstream, records } = await retryStage({ attempts: 1 });
+    upstream.holds = true;
+    call(grpcRequest, true);
+    await settle();
+    const why = new LimitError("requests", 'limit requests of upstream "users" is reached: 1');
+    const error = () => new ConnectError("too many calls", Code.Unavailable, undefined, undefined, why);
+    for (let tries = 0; tries < 2; tries++) {
+      upstream.fail(error());
+      await pass();
+    }
+    expect(records).toMatchObject([{ status: Code.Unavailable, limit: "requests", detail: why.message }]);
   });
 
   it("is after a try that no server worked for, without being told so", async () => {
@@ -257,6 +334,21 @@ describe("the limit", () => {
     for (let i = 10; i < 13; i++) answer(at(0, i));
     await pass();
     expect(upstream.stats).toMatchObject({ retries: 0, rejected: { retries: 7 } });
+  });
+
+  it("doesn't count a retry any more whose reply has begun: a stream may last for hours", async () => {
+    const { call, at, upstream } = await retryStage(unavailable);
+    const caller = call(grpcRequest, true);
+    await settle();
+    failWith(at(0), 14);
+    await pass();
+    expect(upstream.stats.retries).toBe(1);
+    at(1).stream.sendHeaders(fieldsOf(grpcResponse), false);
+    await settle();
+    expect(upstream.stats.retries).toBe(0);
+    caller.stream.reset(ErrorCode.cancel);
+    await settle();
+    expect(upstream.stats.retries).toBe(0);
   });
 });
 

@@ -6,7 +6,7 @@ import { bombs, refusal, sendBomb, sendEndless, sendIndexed, sendInEight } from 
 import { until } from "../support/until.ts";
 import { startUpstream, type Upstream } from "../support/upstream.ts";
 import { type Stage, setStage } from "./stage.ts";
-import { check, onRuntime } from "./suite.ts";
+import { check, figure, onRuntime } from "./suite.ts";
 
 const hangPath = "/manifold.test.Attack/Hang";
 const echoPath = "/manifold.test.Attack/Echo";
@@ -31,13 +31,14 @@ onRuntime("attacks", () => {
       await openMany(peer, hangPath, { streams: 5_000, behind: rapidReset });
       await until("the connection to be closed", () => peer.closed);
       expect(peer.goaways.at(-1)?.code).toBe(enhanceYourCalm);
+      figure(`${upstream.calls.length} calls upstream`);
       expect(upstream.calls.length).toBeLessThanOrEqual(400);
       await until("every upstream stream to be reset", () => upstream.calls.every((seen) => seen.done));
       expect(upstream.calls.filter((seen) => seen.reset === undefined)).toEqual([]);
     });
   });
 
-  check("A4 a header block of 8 CONTINUATION frames is taken, one of 100 closes the connection", async () => {
+  check("A4 a header block of 8 CONTINUATION frames is taken, one of 9 or of 100 closes the connection", async () => {
     await stage.survive(async () => {
       const good = await stage.connect();
       const stream = sendInEight(good, echoPath);
@@ -46,10 +47,13 @@ onRuntime("attacks", () => {
       expect(outcome(stream).status).toBe(0);
 
       const calls = upstream.calls.length;
-      const peer = await stage.connect();
-      sendEndless(peer, echoPath, 100);
-      await until("the connection to be closed", () => peer.closed);
-      expect(peer.goaways.at(-1)?.code).toBeOneOf([1, enhanceYourCalm]);
+      for (const count of [9, 100]) {
+        const peer = await stage.connect();
+        await peer.ping(); // else an ack of its SETTINGS may come in the midst of the block, which is a fault by itself
+        sendEndless(peer, echoPath, count);
+        await until(`the connection to be closed at ${count}`, () => peer.closed);
+        expect(peer.goaways.at(-1)?.code).toBeOneOf([1, enhanceYourCalm]);
+      }
       expect(upstream.calls.length).toBe(calls);
     });
   });

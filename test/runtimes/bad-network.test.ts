@@ -11,7 +11,7 @@ import { randomOf } from "../support/random.ts";
 import { sleep } from "../support/until.ts";
 import { startUpstream, type Upstream } from "../support/upstream.ts";
 import { type Stage, setStage } from "./stage.ts";
-import { check, onRuntime } from "./suite.ts";
+import { check, figure, onRuntime } from "./suite.ts";
 
 const path = "/manifold.test.BadNetwork/Echo";
 const durationMs = Number(process.env.MANIFOLD_SOAK_MS ?? 10_000);
@@ -49,6 +49,7 @@ onRuntime("a bad network", () => {
       const stage = await stageFor(`http://127.0.0.1:${network.port}`);
       await stage.survive(async () => {
         const seen = await callOnAndOn(8, () => connectPeer(stage.manifold.port));
+        figure(described(seen, network));
         expect(seen.wrong).toEqual([]);
         expect(seen.counts[0]).toBeGreaterThan(20);
         // no call of ours is lost on the way to us, so each has a status
@@ -63,8 +64,10 @@ onRuntime("a bad network", () => {
     const network = await networkTo(stage.manifold.port);
     await stage.survive(async () => {
       const seen = await callOnAndOn(8, () => connectPeer(network.port));
+      figure(described(seen, network));
       expect(seen.wrong).toEqual([]);
       expect(seen.counts[0]).toBeGreaterThan(20);
+      expect(seen.cut).toBeLessThanOrEqual(network.resets);
       expect(network.resets + network.stalls).toBeGreaterThan(0);
     });
   });
@@ -76,6 +79,11 @@ interface Seen {
   /** Calls whose connection was lost. */
   cut: number;
   wrong: string[];
+}
+
+function described({ counts, cut }: Seen, { resets, stalls }: BadNetwork): string {
+  const statuses = Object.entries(counts).map(([status, count]) => `${count} x ${status}`);
+  return `${statuses.join(", ")}, ${cut} cut; ${resets} resets, ${stalls} stalls`;
 }
 
 /** So many callers, each call by call, until the time is over; one that loses its connection opens another. */

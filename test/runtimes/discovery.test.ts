@@ -10,7 +10,7 @@ import { endpointSlice, type KubernetesServer, startKubernetes } from "../suppor
 import { sleep, until } from "../support/until.ts";
 import { startUpstream, type Upstream, type UpstreamOptions } from "../support/upstream.ts";
 import { type Stage, setStage } from "./stage.ts";
-import { check, onRuntime } from "./suite.ts";
+import { check, figure, onRuntime } from "./suite.ts";
 
 const path = "/manifold.test.Discovery/Get";
 
@@ -59,8 +59,10 @@ onRuntime("discovery", () => {
       setAddresses(dns, "users.test", ["127.0.0.2"], 1);
       const changedAt = performance.now();
       await until("calls on B", () => b.calls.length > 0, 10_000);
+      const tookMs = performance.now() - changedAt;
+      figure(`${tookMs.toFixed(0)} ms until the first call at the new address`);
       // TTL and a second; what is more is for a busy machine
-      expect(performance.now() - changedAt).toBeLessThan(2_000 + 1_500);
+      expect(tookMs).toBeLessThan(2_000 + 1_500);
       const onA = a.calls.length;
       await until("more calls on B", () => b.calls.length > 20);
       expect(a.calls.length).toBe(onA);

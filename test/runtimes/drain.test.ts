@@ -9,7 +9,7 @@ import { type Manifold, startManifold } from "../support/manifold.ts";
 import type { PeerStream } from "../support/peer-stream.ts";
 import { until } from "../support/until.ts";
 import { echo, startUpstream, trailersOnly, type Upstream } from "../support/upstream.ts";
-import { check, onRuntime, runtime } from "./suite.ts";
+import { check, figure, onRuntime, runtime } from "./suite.ts";
 
 const holdPath = "/manifold.test.Drain/Hold";
 const openPath = "/manifold.test.Drain/Open";
@@ -63,7 +63,9 @@ onRuntime("drain", () => {
     const words = watch.watch({})[Symbol.asyncIterator]();
     expect((await words.next()).value?.status).toBe(Status.SERVING);
     const last = words.next();
+    const toldAt = performance.now();
     const ended = manifold.stop(20_000);
+    const boundMs = Promise.all(streams.map(({ finished }) => finished)).then(() => performance.now() - toldAt);
     expect((await last).value?.status).toBe(Status.NOT_SERVING);
     expect(await failure(words.next())).toEqual([Code.Unavailable, "server is shutting down"]);
     await until("GOAWAYs", () => peer.goaways.length > 0 && other.goaways.length > 0);
@@ -75,6 +77,9 @@ onRuntime("drain", () => {
       calls.map(() => [0, body.length + 5]),
     );
     expect(streams.map((stream) => outcome(stream).status)).toEqual(streams.map(() => Code.Unavailable));
+    figure(`50 of 50 calls finished, streams ended after ${(await boundMs).toFixed(0)} ms of 1500`);
+    expect(await boundMs).toBeGreaterThan(1_400);
+    expect(await boundMs).toBeLessThan(4_000); // a busy machine
     expect(await ended).toBe(0);
   });
 

@@ -34,6 +34,7 @@ function errors({ program }: Manifold, message: string): string[] {
 onRuntime("C8: callers over mutual TLS", () => {
   let upstream: Upstream;
   let manifold: Manifold;
+  let sockets: number | undefined;
   beforeAll(async () => {
     upstream = await startUpstream();
     const tls = { cert: "server.crt", key: "server.key", client_ca: "ca.crt" };
@@ -43,8 +44,11 @@ onRuntime("C8: callers over mutual TLS", () => {
       routes: [{ to: "main" }],
     };
     manifold = await startManifold({ runtime, config, files });
+    sockets = manifold.sockets();
   });
   afterAll(async () => {
+    // and one to the upstream
+    if (sockets !== undefined) await until("sockets to be closed", () => manifold.sockets()! <= sockets! + 1);
     expect(await manifold?.stop()).toBe(0);
     await upstream?.close();
   });

@@ -7,7 +7,7 @@ import { type Manifold, startManifold } from "../support/manifold.ts";
 import { standIn, startEnvoy } from "../support/stand-in.ts";
 import { until } from "../support/until.ts";
 import { canaryPath, startUpstream } from "../support/upstream.ts";
-import { runtime } from "./suite.ts";
+import { figure, runtime } from "./suite.ts";
 
 export interface Stage {
   manifold: Manifold;
@@ -15,9 +15,10 @@ export interface Stage {
   connect(options?: Parameters<typeof connectPeer>[1]): Promise<H2Peer>;
   /**
    * Runs a fault, with the canary beside it: afterwards the process lives, no canary call has failed, memory has grown
-   * by less than 32 MB (or `growthMb`) since before, and no socket is left that the fault opened.
+   * by less than 32 MB (or `growthMb`) since before, and no stream or socket is left that the fault opened, but for so many `streams` that
+   * are still to be open on connections from before.
    */
-  survive(fault: () => Promise<void>, options?: { growthMb?: number }): Promise<void>;
+  survive(fault: () => Promise<void>, options?: { growthMb?: number; streams?: number }): Promise<void>;
   /** Ends Manifold, which must exit with 0, and the canary's upstream. */
   close(): Promise<void>;
 }
@@ -62,6 +63,7 @@ export async function setStage(endpoints: readonly string[], more: StageOptions 
       ...(more.routes ?? []),
       ...(endpoints.length === 0 ? [] : [{ to: "main" }]),
     ],
+    admin: { address: "127.0.0.1:0" }, // which tells of streams
   };
   const manifold =
     standIn === "envoy"
@@ -77,8 +79,8 @@ export async function setStage(endpoints: readonly string[], more: StageOptions 
   return {
     manifold,
     connect,
-    async survive(fault, { growthMb = 32 } = {}) {
-      const before = { rss: manifold.rss(), sockets: manifold.sockets() };
+    async survive(fault, { growthMb = 32, streams = 0 } = {}) {
+      const before = { streams: await openStreams(manifold), rss: manifold.rss(), sockets: manifold.sockets() };
       const opened = peers.length;
       const canary = await startCanary(manifold.port);
       try {
@@ -92,6 +94,7 @@ export async function setStage(endpoints: readonly string[], more: StageOptions 
       expect(manifold.program.exit()).toBeUndefined();
       await untilBack(manifold, before, {
         growthMb,
+        streams,
         sockets: connectionsPerEndpoint * endpointCount(config.upstreams),
       });
     },
@@ -120,12 +123,27 @@ async function warmUp(connect: Stage["connect"]): Promise<void> {
   expect(failures).toEqual([]);
 }
 
+/** Streams that are open, of callers and to upstreams; undefined where nobody tells. */
+async function openStreams({ program }: Manifold): Promise<number | undefined> {
+  const port = /admin on \S+:(\d+)/.exec(program.stdout())?.[1];
+  if (port === undefined) return undefined;
+  const response = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { connection: "close" } });
+  return [...(await response.text()).matchAll(/^manifold_(?:down|up)stream_streams\{.*\} (\d+)$/gm)]
+    .map(([, count]) => Number(count))
+    .reduce((sum, count) => sum + count, 0);
+}
+
 /** Memory and sockets get a few seconds: a collector runs when it likes, and a closed socket takes a turn. */
 async function untilBack(
   manifold: Manifold,
-  before: { rss: number | undefined; sockets: number | undefined },
-  allowed: { growthMb: number; sockets: number },
+  before: { streams: number | undefined; rss: number | undefined; sockets: number | undefined },
+  allowed: { growthMb: number; streams: number; sockets: number },
 ): Promise<void> {
+  if (before.streams !== undefined) {
+    const left = async () => (await openStreams(manifold))! - before.streams!;
+    await until("streams to end", async () => (await left()) <= allowed.streams, 5_000).catch(() => {});
+    expect(await left(), "streams more than before").toBeLessThanOrEqual(allowed.streams);
+  }
   if (before.rss === undefined || before.sockets === undefined) {
     console.warn("memory and sockets are not measured: no /proc");
     return;
@@ -133,6 +151,7 @@ async function untilBack(
   const grownMb = () => (manifold.rss()! - before.rss!) / 2 ** 20;
   const left = () => manifold.sockets()! - before.sockets!;
   await until("memory to go back", () => grownMb() < allowed.growthMb, 5_000).catch(() => {});
+  figure(`${grownMb().toFixed(0)} MB more`);
   expect(grownMb(), "MB that the process grew by").toBeLessThan(allowed.growthMb);
   await until("sockets to be closed", () => left() <= allowed.sockets).catch(() => {});
   expect(left(), "sockets more than before").toBeLessThanOrEqual(allowed.sockets);

@@ -1,5 +1,5 @@
 /** The suite's own `describe` and `it`: the runtime is the project's, and what is known to fail there must fail. */
-import { describe, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { commandOn, type RuntimeName, skipAbsent } from "../support/runtimes.ts";
 import { standIn } from "../support/stand-in.ts";
 import { knownFaults } from "./known-faults.ts";
@@ -23,4 +23,9 @@ export function check(name: string, body: () => Promise<void>): void {
   }
   console.warn(`known fault of ${runtime}: ${name}: ${known.reason}`);
   it.fails(name, body);
+}
+
+/** Prints a figure of the test that is running: what docs/faults.md has of it. */
+export function figure(text: string): void {
+  console.info(`figure: ${expect.getState().currentTestName}: ${text}`);
 }

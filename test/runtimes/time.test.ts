@@ -7,7 +7,7 @@ import type { PeerStream } from "../support/peer-stream.ts";
 import { sleep, until } from "../support/until.ts";
 import { echo, startUpstream, type Upstream } from "../support/upstream.ts";
 import { type Stage, setStage } from "./stage.ts";
-import { check, onRuntime } from "./suite.ts";
+import { check, figure, onRuntime } from "./suite.ts";
 
 const silentPath = "/manifold.test.Time/Silent";
 const echoPath = "/manifold.test.Time/Echo";
@@ -52,6 +52,9 @@ onRuntime("time", () => {
         resetMs.push(seen.resetAt - endedAt);
       }
       expect(Math.min(...tookMs)).toBeGreaterThanOrEqual(199);
+      figure(
+        `ended after ${median(tookMs).toFixed(0)} ms of 200, upstream told ${median(resetMs).toFixed(0)} ms later`,
+      );
       // the median: a busy machine may delay one of them, not most
       expect(median(tookMs)).toBeLessThan(250);
       expect(median(resetMs)).toBeLessThan(50);
@@ -131,7 +134,11 @@ onRuntime("time", () => {
     // a call cancelled at once may be over before it is sent on: one in five is
     expect(upstream.calls.length).toBeGreaterThanOrEqual(800);
     const delays = upstream.calls.map((seen) => seen.resetAt - sentAt.get(seen.field("x-id")!)!).sort((a, b) => a - b);
-    return delays[Math.floor(delays.length * 0.99)]! - (50 + late);
+    const p99 = delays[Math.floor(delays.length * 0.99)]!;
+    figure(
+      `${upstream.calls.length} upstream calls told, 99 % within ${p99.toFixed(0)} ms, ${late.toFixed(0)} of them our own lag`,
+    );
+    return p99 - (50 + late);
   }
 });
 

@@ -1,5 +1,5 @@
 /** Workers: processes that share the ports, one supervisor; crashes, reload, drain and the rolling restart (fault E6). */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, expect } from "vitest";
@@ -9,7 +9,7 @@ import { type Manifold, type ManifoldOptions, startManifold } from "../support/m
 import type { PeerStream } from "../support/peer-stream.ts";
 import { sleep, until } from "../support/until.ts";
 import { echo, startUpstream, trailersOnly, type Upstream } from "../support/upstream.ts";
-import { check, onRuntime, runtime } from "./suite.ts";
+import { check, figure, onRuntime, runtime } from "./suite.ts";
 
 const path = "/manifold.test.Workers/Get";
 const holdPath = "/manifold.test.Workers/Hold";
@@ -24,18 +24,27 @@ onRuntime("workers", () => {
     held.length = 0;
   });
 
-  async function stage(more: object = {}, options: Partial<ManifoldOptions> = {}): Promise<Manifold> {
+  async function stage(
+    more: object = {},
+    { files, ...options }: Partial<ManifoldOptions> = {},
+    endpoints: readonly object[] = [],
+  ): Promise<Manifold> {
     upstream = await startUpstream({ handlers: { [holdPath]: (stream) => void held.push(stream) } });
     cleanups.push(() => upstream.close());
     config = {
       listeners: [{ address: "127.0.0.1:0" }],
-      upstreams: { main: { endpoints: [upstream.url] } },
+      upstreams: { main: { endpoints: [upstream.url, ...endpoints] } },
       routes: [{ to: "main" }],
-      admin: { address: "127.0.0.1:0" },
+      admin: { address: "127.0.0.1:0", token_file: "token" },
       workers: 2,
       ...more,
     };
-    const manifold = await startManifold({ runtime, config, ...options });
+    const manifold = await startManifold({
+      runtime,
+      config,
+      files: { token: "a-token-of-the-test", ...files },
+      ...options,
+    });
     cleanups.push(() => manifold.stop());
     return manifold;
   }
@@ -123,6 +132,74 @@ onRuntime("workers", () => {
     expect(peers.some(({ goaways }) => goaways.length > 0)).toBe(false);
   });
 
+  check("one that crashes again and again is replaced with pauses that grow, once for each crash", async () => {
+    const flag = "crash-now";
+    const module = `
+      import cluster from "node:cluster";
+      import { existsSync } from "node:fs";
+      if (cluster.isWorker && existsSync(new URL("${flag}", import.meta.url))) process.exit(3);
+      export function routes() {}
+    `;
+    const manifold = await stage({ module: "./services.mjs" }, { files: { "services.mjs": module } });
+    writeFileSync(join(manifold.folder, flag), "");
+    process.kill(workersOf(manifold)[0]!, "SIGKILL");
+    await until("the fourth pause", () => said(manifold, "_in_ms") >= 4);
+    const pauses = said(manifold, "_in_ms");
+    expect(await metric(manifold, "manifold_worker_crashes_total")).toBeGreaterThanOrEqual(pauses);
+    const told = [...manifold.program.stdout().matchAll(/_in_ms":(\d+)/g)].map(([, ms]) => Number(ms));
+    expect(told.slice(0, 4)).toEqual([100, 200, 400, 800]);
+    rmSync(join(manifold.folder, flag));
+    await until("both to carry calls", async () => (await metric(manifold, "manifold_processes")) === 2, 20_000);
+  });
+
+  check("one that crashes during a reload is replaced, and the reload counts", async () => {
+    const manifold = await stage(
+      { module: "./services.mjs" },
+      { files: { "services.mjs": "export function routes() {}" } },
+    );
+    const before = workersOf(manifold);
+    const module = `
+      import cluster from "node:cluster";
+      import { writeFileSync } from "node:fs";
+      if (cluster.isWorker) {
+        let first = true;
+        try {
+          writeFileSync(new URL("crashed", import.meta.url), "", { flag: "wx" });
+        } catch {
+          first = false;
+        }
+        if (first) process.exit(3);
+      }
+      export function routes() {}
+    `;
+    writeFileSync(join(manifold.folder, "services.mjs"), module);
+    await until("the reload", () => said(manifold, '"reloaded"') + said(manifold, "not reloaded") === 1);
+    expect(said(manifold, '"reloaded"')).toBe(1);
+    await until("another worker", () => workersOf(manifold).filter((pid) => before.includes(pid)).length === 1);
+    await until("both to carry calls", async () => (await metric(manifold, "manifold_processes")) === 2);
+    const peers = await connectMany(manifold, 4);
+    expect(await callMany(peers, path, { calls: 8, concurrency: 4 })).toEqual([]);
+  });
+
+  check("an endpoint that is disabled while they are being replaced is so for the new ones, too", async () => {
+    const other = await startUpstream();
+    cleanups.push(() => other.close());
+    const endpoints = [{ name: "other", url: other.url }];
+    const manifold = await stage({}, {}, endpoints);
+    const connectedBefore = await connectMany(manifold, 2);
+    manifold.program.process.kill("SIGUSR2");
+    await until("the word", () => said(manifold, "replacing workers") === 1);
+    const address = /admin on (\S+:\d+)/.exec(manifold.program.stdout())![1];
+    const headers = { authorization: "Bearer a-token-of-the-test" };
+    const disabled = await fetch(`http://${address}/endpoints/main/other/disable`, { method: "POST", headers });
+    expect(disabled.status).toBe(200);
+    await until("the restart", () => said(manifold, '"workers replaced"') === 1, 30_000);
+    const peers = await connectMany(manifold, 4);
+    expect(await callMany(peers, path, { calls: 40, concurrency: 4 })).toEqual([]);
+    expect([other.calls.length, upstream.calls.length]).toEqual([0, 40]);
+    for (const peer of connectedBefore) expect(peer.goaways.length).toBeGreaterThan(0);
+  });
+
   check("drain: calls in flight finish in all of them, exit 0; a second signal ends all at once", async () => {
     const manifold = await stage();
     const peers = await connectMany(manifold, 4);
@@ -165,6 +242,15 @@ onRuntime("workers", () => {
       }
     };
     const load = Array.from({ length: 8 }, () => caller());
+    let told = 0;
+    const figures = async () => {
+      while (running) {
+        const now = await metric(manifold, "manifold_calls_total");
+        if (now < told) failures.push(`calls_total went from ${told} to ${now}`);
+        told = now;
+      }
+    };
+    load.push(figures());
     const long = startCall(await connect(manifold), holdPath);
     await until("the stream upstream", () => held.length === 1);
     for (let round = 1; round <= 2; round++) {
@@ -177,6 +263,7 @@ onRuntime("workers", () => {
     await Promise.all(load);
     echo(held[0]!);
     await long.finished;
+    figure(`${failures.length} of ${calls} calls failed, with 2 restarts of 2 workers`);
     expect(failures).toEqual([]);
     expect(calls).toBeGreaterThan(100);
     expect(long.field("grpc-status", "trailers")).toBe("0");

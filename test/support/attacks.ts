@@ -103,14 +103,20 @@ export const acknowledged: readonly [what: string, one: Buffer][] = [
   ["SETTINGS", settingsFrame([])],
 ];
 
+const plainHello = Buffer.concat([preface, settingsFrame([])]);
+
 /** A5: a client that sends one frame on and on for 10 s, and never reads. */
-export async function floodUnread(port: number, one: Buffer): Promise<{ end: UnreadEnd; bytes: number }> {
+export async function floodUnread(
+  port: number,
+  one: Buffer,
+  hello: Buffer = plainHello,
+): Promise<{ end: UnreadEnd; bytes: number }> {
   // as many as the buffers of two sockets can't hold the acks of
   const flood = Buffer.alloc(one.length * 20_000, one);
   const client = connect({ host: "127.0.0.1", port });
   client.on("error", () => {});
   client.pause();
-  client.write(Buffer.concat([preface, settingsFrame([])]));
+  client.write(hello);
   const end = performance.now() + 10_000;
   let stuck = false;
   while (!client.destroyed && !stuck && performance.now() < end) {

@@ -55,7 +55,7 @@ export async function startManifold({
     argv.push("--config", join(folder, "manifold.yaml"));
   } else argv.push("--listen", "127.0.0.1:0");
   for (const url of to ?? []) argv.push("--to", url);
-  const program = start(argv, { cwd: root, env: { ...process.env, ...env } });
+  const program = start(argv, { cwd: root, env: { ...process.env, XDG_RUNTIME_DIR: folder, ...env } });
   const expected = (config as { listeners?: unknown[] } | undefined)?.listeners?.length ?? 1;
   const ports = () => [...program.stdout().matchAll(/https?:\/\/[^\s:]+:(\d+)/g)].map((match) => Number(match[1]));
   await until("manifold to listen", () => program.exit() !== undefined || ports().length >= expected, 30_000).catch(

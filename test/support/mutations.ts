@@ -1,13 +1,31 @@
 /** Row A10 of the table of faults: a client's connection, recorded, its mutations, and what becomes of them. */
 import { connect } from "node:net";
-import { Flag, FrameType, frame, preface, resetFrame, Setting, settingsFrame, windowUpdateFrame } from "./frames.ts";
+import {
+  Flag,
+  FrameType,
+  frame,
+  frameReader,
+  preface,
+  resetFrame,
+  Setting,
+  settingsFrame,
+  windowUpdateFrame,
+} from "./frames.ts";
 import { envelope, requestFields } from "./grpc.ts";
 import { encodeBlock } from "./hpack.ts";
 import { randomOf } from "./random.ts";
 
 const concurrency = 32;
 
-/** Those of these numbers, so many at once. `onPlayed` is told the milliseconds from FIN until the connection was closed. */
+/** What became of one. */
+export interface Played {
+  /** From FIN until the connection was closed. */
+  tookMs: number;
+  /** Code of the last GOAWAY. */
+  goaway: number | undefined;
+}
+
+/** Those of these numbers, so many at once. `onPlayed` is told of each. */
 export async function playMutations(
   port: number,
   {
@@ -15,7 +33,7 @@ export async function playMutations(
     to,
     seed,
     onPlayed,
-  }: { from: number; to: number; seed: number; onPlayed: (n: number, tookMs: number) => void },
+  }: { from: number; to: number; seed: number; onPlayed: (n: number, played: Played) => void },
 ): Promise<void> {
   const frames = recording();
   let next = from;
@@ -109,18 +127,22 @@ function mutate(frames: readonly Buffer[], random: () => number): Buffer {
   return Buffer.concat(parts);
 }
 
-/** Sends it, and FIN. Returns the milliseconds until the connection was closed. */
-function play(port: number, bytes: Buffer): Promise<number> {
+/** Sends it, and FIN. */
+function play(port: number, bytes: Buffer): Promise<Played> {
   return new Promise((resolve) => {
+    let goaway: number | undefined;
+    const read = frameReader(({ type, payload }) => {
+      if (type === FrameType.goaway) goaway = payload.readUInt32BE(4);
+    });
     const socket = connect({ host: "127.0.0.1", port });
     let sentAt = performance.now();
     const timer = setTimeout(() => socket.destroy(), 12_000);
     socket.on("error", () => {});
     socket.on("close", () => {
       clearTimeout(timer);
-      resolve(performance.now() - sentAt);
+      resolve({ tookMs: performance.now() - sentAt, goaway });
     });
-    socket.resume();
+    socket.on("data", read);
     socket.end(bytes, () => {
       sentAt = performance.now();
     });

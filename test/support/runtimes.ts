@@ -9,6 +9,9 @@ export const runtimeNames: readonly RuntimeName[] = ["node", "bun", "deno"];
 /** The repository's root. */
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 
+/** Where the command lies that is tested: here, or in a copy that has been broken on purpose (`test/mutations`). */
+const commandRoot = process.env.MANIFOLD_COPY ?? root;
+
 /** Where a runtime's own program may be, the npm packages' first: their wrappers pass no signals on. */
 const programs: Record<Exclude<RuntimeName, "node">, string[]> = {
   bun: ["node_modules/bun/bin/bun.exe", "node_modules/.bin/bun"],
@@ -18,12 +21,12 @@ const programs: Record<Exclude<RuntimeName, "node">, string[]> = {
 /** The command line that runs `manifold` on a runtime, or the reason why it can't. */
 export function commandOn(runtime: RuntimeName): { argv: string[] } | { absent: string } {
   if (runtime === "node") {
-    const built = existsSync(`${root}dist/cli/main.js`);
-    return built ? { argv: [process.execPath, `${root}bin/manifold`] } : { absent: "not built: npm run build" };
+    const built = existsSync(`${commandRoot}dist/cli/main.js`);
+    return built ? { argv: [process.execPath, `${commandRoot}bin/manifold`] } : { absent: "not built: npm run build" };
   }
   const program = programs[runtime].map((path) => root + path).find(runs);
   if (program === undefined) return { absent: `no ${runtime} that runs in node_modules` };
-  return { argv: [program, ...(runtime === "deno" ? ["run", "-A"] : []), `${root}src/cli/main.ts`] };
+  return { argv: [program, ...(runtime === "deno" ? ["run", "-A"] : []), `${commandRoot}src/cli/main.ts`] };
 }
 
 function runs(path: string): boolean {

@@ -5,8 +5,8 @@ import { exportJWK, generateKeyPair, type JSONWebKeySet, SignJWT } from "jose";
 export interface TestIssuer {
   readonly name: string;
   readonly jwks: JSONWebKeySet;
-  /** A good token, unless the claims or options say otherwise. */
-  token(claims?: Record<string, unknown>, options?: { kid?: string; expiresIn?: number }): Promise<string>;
+  /** A good token, unless the claims or options say otherwise; `kid` undefined: it doesn't name its key. */
+  token(claims?: Record<string, unknown>, options?: { kid?: string | undefined; expiresIn?: number }): Promise<string>;
 }
 
 export async function createIssuer(name = "https://issuer.example", kid = "key-1"): Promise<TestIssuer> {
@@ -18,7 +18,10 @@ export async function createIssuer(name = "https://issuer.example", kid = "key-1
       const now = Math.floor(Date.now() / 1_000);
       const { expiresIn = 600 } = options;
       return new SignJWT({ iss: name, aud: "api", sub: "ada", exp: now + expiresIn, iat: now - 600, ...claims })
-        .setProtectedHeader({ alg: "ES256", kid: options.kid ?? kid })
+        .setProtectedHeader({
+          alg: "ES256",
+          ...("kid" in options && options.kid === undefined ? {} : { kid: options.kid ?? kid }),
+        })
         .sign(privateKey);
     },
   };

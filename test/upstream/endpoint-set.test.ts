@@ -72,6 +72,34 @@ describe("a name", () => {
     expect(names.asked.length).toBe(2);
   });
 
+  it("is asked for again also when calls come anew right after it was last asked for", async () => {
+    const hosts: Record<string, Answer> = { "users.example": { addresses: ["10.1.0.1"], ttlMs: 29_700 } };
+    const names = directory(hosts);
+    const upstream = upstreamOf(["http://users.example:1"], names);
+    acquire(upstream);
+    await vi.advanceTimersByTimeAsync(60_000); // of which nobody has called in the second half
+    expect(names.asked.length).toBe(3);
+    acquire(upstream);
+    hosts["users.example"] = { addresses: ["10.1.0.2"], ttlMs: 60_000 };
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(addressesOf(upstream)).toEqual(["10.1.0.2:1"]);
+  });
+
+  it("that is disabled stays so at another address; one address of several is meant alone", async () => {
+    const hosts: Record<string, Answer> = { "users.example": { addresses: ["10.1.0.1"], ttlMs: 1_000 } };
+    const upstream = upstreamOf(["http://users.example:1"], directory(hosts));
+    acquire(upstream);
+    await settled();
+    upstream.endpoints[0]!.enabled = false;
+    hosts["users.example"] = { addresses: ["10.1.0.2", "10.1.0.3"], ttlMs: 1_000 };
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(upstream.endpoints.map(({ enabled }) => enabled)).toEqual([false, false]);
+    upstream.endpoints[0]!.enabled = true;
+    hosts["users.example"] = { addresses: ["10.1.0.3", "10.1.0.4"], ttlMs: 1_000 };
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(upstream.endpoints.map(({ enabled }) => enabled)).toEqual([false, true]);
+  });
+
   it("keeps its last good answer, tells of the failure once, and is asked again every 5 s", async () => {
     const hosts: Record<string, Answer> = { "users.example": { addresses: ["10.1.0.1"], ttlMs: 2_000 } };
     const names = directory(hosts);
@@ -214,6 +242,26 @@ describe("a source of endpoints", () => {
     expect(addressesOf(upstream)).toEqual(["10.0.0.1:1"]);
     seen.listener!.onEndpoints(["http://10.0.0.1:1"]);
     expect(lines).toEqual(["warn discovery failed: endpoints stay", "info discovery works again"]);
+  });
+
+  it("whose failure is over isn't named as the cause any more", () => {
+    const { seen, discovery } = source();
+    const upstream = upstreamOf(discovery);
+    acquire(upstream);
+    seen.listener!.onFailed(new Error("forbidden"));
+    seen.listener!.onEndpoints([]);
+    expect(acquire(upstream).error?.cause).toBeUndefined();
+  });
+
+  it("tells of an endpoint in other words, that is disabled: it stays so", () => {
+    const { seen, discovery } = source();
+    const upstream = upstreamOf(discovery);
+    acquire(upstream);
+    const url = "http://10.0.0.1:1";
+    seen.listener!.onEndpoints([{ url, name: "one" }, "http://10.0.0.2:1"]);
+    upstream.endpoints[0]!.enabled = false;
+    seen.listener!.onEndpoints([{ url, name: "one", weight: 2 }, "http://10.0.0.3:1"]);
+    expect(upstream.endpoints.map(({ enabled }) => enabled)).toEqual([false, true]);
   });
 
   it("that tells nothing makes calls unavailable at the connect timeout, or when it fails", async () => {

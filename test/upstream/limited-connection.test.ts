@@ -70,7 +70,7 @@ describe("LimitedConnection", () => {
     expect(stream.sendData(prefix, 0, 5, false)).toBe(true);
     expect([below.resetWith, below.body.length, told.length]).toEqual([ErrorCode.cancel, 0, 0]);
     await Promise.resolve();
-    expect(told).toEqual([`reset ${ErrorCode.enhanceYourCalm} too_large`]);
+    expect(told).toEqual([`reset ${ErrorCode.enhanceYourCalm} request_too_large`]);
     expect(stream.sendData(prefix, 0, 5, true)).toBe(true);
     below.listener.onHeaders(response, false);
     expect(told).toHaveLength(1);
@@ -85,7 +85,7 @@ describe("LimitedConnection", () => {
     below.listener.onData(both, 0, 109, false);
     below.listener.onTrailers([]);
     expect(below.resetWith).toBe(ErrorCode.cancel);
-    expect(told).toEqual(["headers", "headers", "data 104", `reset ${ErrorCode.enhanceYourCalm} too_large`]);
+    expect(told).toEqual(["headers", "headers", "data 104", `reset ${ErrorCode.enhanceYourCalm} response_too_large`]);
   });
 
   it.each([{ maxRequestMessage: 0 }, { maxResponseMessage: -1 }])("isn't made with %j", (limits) => {

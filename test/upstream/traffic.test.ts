@@ -258,6 +258,20 @@ describe("subsets", () => {
     expect(reached(lenient, 12, of("v3"))).toEqual([0, 1, 2, 3]);
   });
 
+  it("refuse it at once also when their endpoints come of a name, whose answer is the same again", async () => {
+    const lookup = () => Promise.resolve(["10.1.0.1"]);
+    const endpoints = [{ url: "http://users.example:1", labels: { version: "v1" } }];
+    const subset = { header: "x-version", label: "version" };
+    const upstream = createUpstream({ name: "users", endpoints, subset }, { dial: transport.dial, lookup });
+    open.push(upstream);
+    acquire(upstream, of("v1"));
+    await vi.advanceTimersByTimeAsync(2_000);
+    const waiter = acquire(upstream, of("v3"));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(ConnectError.from(waiter.error).code).toBe(Code.Unavailable);
+    expect(upstream.stats.pending).toBe(1); // the first, which waits for a connection
+  });
+
   it("keep to themselves when one of theirs fails", () => {
     const upstream = upstreamOf(versions, { subset: { header: "x-version", label: "version" } });
     const waiter = acquire(upstream, of("v1"));
@@ -278,6 +292,24 @@ describe("limits", () => {
     expect(upstream.stats.rejected.requests).toBe(1);
     running[0]!.report("success");
     expect(acquire(upstream).endpoint).toBeDefined();
+  });
+
+  it("holds for calls that have waited, too, when there is room for all of them", () => {
+    const upstream = upstreamOf(urls(1), { limits: { requests: 3 } });
+    const waiters = Array.from({ length: 5 }, () => new FakeWaiter());
+    for (const waiter of waiters) {
+      const { onConnection } = waiter;
+      waiter.onConnection = (connection, endpoint) => {
+        endpoint.begin();
+        onConnection.call(waiter, connection, endpoint);
+      };
+      upstream.acquire(fakeCall(), waiter);
+    }
+    expect(upstream.stats.pending).toBe(5);
+    transport.one().open();
+    expect(waiters.filter(({ connection }) => connection !== undefined)).toHaveLength(3);
+    for (const waiter of waiters.slice(3)) expectRefused(waiter, 'limit requests of upstream "users" is reached: 3');
+    expect(upstream.stats).toMatchObject({ active: 3, pending: 0, rejected: { requests: 2 } });
   });
 
   it("counts calls that are meant for one endpoint there alone: a fan-out has as many as there are endpoints", () => {

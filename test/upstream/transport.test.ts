@@ -3,7 +3,8 @@ import { type AddressInfo, createServer as createTcpServer, type Server as TcpSe
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
 import type { UpstreamConnection } from "../../src/upstream/connection.ts";
-import { createTlsContext, type DialOptions, dial, type UpstreamTls } from "../../src/upstream/transport.ts";
+import { createTlsContext, type UpstreamTls } from "../../src/upstream/tls.ts";
+import { type DialOptions, dial } from "../../src/upstream/transport.ts";
 import { CertificateAuthority } from "../support/certificates.ts";
 
 const authority = new CertificateAuthority("upstream test");

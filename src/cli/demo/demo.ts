@@ -1,6 +1,6 @@
 /** `manifold demo`: three gRPC servers of our own, Manifold in front of them and a page that calls them, to try it with nothing else at hand. */
 import { defaultAddress } from "../../config/build.ts";
-import type { RouteConfig } from "../../config/schema.ts";
+import type { RouteConfig } from "../../config/route-schema.ts";
 import { DemoService } from "../../gen/manifold/demo/v1/demo_pb.ts";
 import { StatsServiceFanOut } from "../../gen/manifold/demo/v1/stats_fanout_pb.ts";
 import { fanOutOf } from "../../schema/fan-outs.ts";
@@ -8,8 +8,9 @@ import type { ServeCommand } from "../args.ts";
 import type { Carrier } from "../carrier.ts";
 import { partsOfEndpoints, withListeners } from "../configuration.ts";
 import { announceAddresses } from "../output.ts";
-import { outputOf, runServe, serveUntilStopped, start } from "../serve.ts";
+import { runServe, serveUntilStopped } from "../serve.ts";
 import { stopSignals } from "../signals.ts";
+import { outputOf, start } from "../start.ts";
 import { startDemoEndpoint } from "./endpoint.ts";
 import { demoPage } from "./page.ts";
 

@@ -108,14 +108,19 @@ class Supervisor implements Carrier {
       help: "Workers that ended without being told to.",
       samples: [{ labels: {}, value: this.#crashes }],
     };
-    return [...addUp([this.#past, ...working.map(({ families }) => families)]), crashes];
+    const told = working.filter((worker) => this.#workers.has(worker)); // what others had counted is in the past by now
+    return [...addUp([this.#past, ...told.map(({ families }) => families)]), crashes];
   }
 
   async upstreams(): Promise<readonly UpstreamState[]> {
     return addUpStates((await this.#askAll("upstreams", {})) as UpstreamState[][]);
   }
 
-  async enable(upstream: string, endpoint: string, enabled: boolean): Promise<boolean> {
+  enable(upstream: string, endpoint: string, enabled: boolean): Promise<boolean> {
+    return this.#inTurn(() => this.#enable(upstream, endpoint, enabled)); // a worker that is being started must hear of it
+  }
+
+  async #enable(upstream: string, endpoint: string, enabled: boolean): Promise<boolean> {
     const answers = await this.#askAll("enable", { upstream, endpoint, enabled });
     if (!answers.includes(true)) return false;
     const key = JSON.stringify([upstream, endpoint]);
@@ -157,16 +162,18 @@ class Supervisor implements Carrier {
     }
   }
 
-  /** All of them or none: what one can't do the others take back. */
+  /** All of them or none: what one can't do the others take back. One that has crashed meanwhile is replaced by another that can. */
   async #apply(configuration: Configuration): Promise<void> {
     const [before, workers] = [this.#configuration, this.#ready];
     const results = await Promise.allSettled(workers.map((worker) => this.#tellFiles(worker, configuration)));
-    const failed = results.find((result) => result.status === "rejected");
-    if (failed === undefined) {
+    const done = workers.filter((_, index) => results[index]!.status === "fulfilled");
+    const failed = results.find(
+      (result, index) => result.status === "rejected" && (done.length === 0 || this.#workers.has(workers[index]!)),
+    );
+    if (failed?.status !== "rejected") {
       this.#configuration = configuration;
       return;
     }
-    const done = workers.filter((_, index) => results[index]!.status === "fulfilled");
     await Promise.allSettled(done.map((worker) => this.#tellFiles(worker, before)));
     throw failed.reason;
   }
@@ -180,6 +187,7 @@ class Supervisor implements Carrier {
     this.#past = addUp([this.#past, worker.families.filter(({ type }) => type !== "gauge")]);
     if (worker.leaving || this.#closing) return;
     this.#crashes++;
+    if (!worker.ready) return; // whoever starts it hears of it
     if (performance.now() - worker.startedAt > soundMs) this.#delayMs = firstDelayMs;
     this.#log.error({ worker: worker.pid, how, restart_in_ms: this.#delayMs }, "worker ended");
     this.#replaceLater();

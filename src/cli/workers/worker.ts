@@ -4,7 +4,7 @@ import { readFrom } from "../../config/files.ts";
 import type { ServeCommand } from "../args.ts";
 import type { LocalCarrier } from "../carrier.ts";
 import { sourceOf } from "../configuration.ts";
-import { outputOf, start } from "../serve.ts";
+import { outputOf, start } from "../start.ts";
 import { contentsOf, errorFields, type FileList, type FromWorker, type ToWorker } from "./messages.ts";
 
 /** Signals that reach all processes of a terminal: the supervisor decides what they mean. */

@@ -67,7 +67,7 @@ class RingHash implements Selection {
 }
 
 /** FNV-1a, which alone leaves texts that differ in their last letter close together: so it is mixed. */
-export function hash32(text: string, seed: number): number {
+function hash32(text: string, seed: number): number {
   let hash = 0x811c9dc5 ^ seed;
   for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
   return mix(hash);

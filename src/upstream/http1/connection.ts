@@ -1,4 +1,5 @@
 /** Connection: HTTP/1.1 to an upstream over one socket, one request after another (RFC 9112 section 9). */
+import { RequestError } from "../../http1/request-error.ts";
 import { writeChunkEnd, writeChunkHead, writeLastChunk } from "../../http1/writer.ts";
 import type { ByteSocket, ConnectionListener, ResetCause, StreamListener } from "../../http2/api.ts";
 import { ErrorCode } from "../../http2/errors.ts";
@@ -176,18 +177,22 @@ export class Http1ClientConnection implements UpstreamConnection, ClientStreamOw
       const read = this.#parser.receive(chunk);
       if (read < chunk.length) this.#persists = false;
     } catch (error) {
-      this.#malformed(error);
+      this.#failed(error);
     } finally {
       this.#receiving = false;
     }
     this.#freeIfDone();
   }
 
-  #malformed(error: unknown): void {
+  /** What is no fault of the peer's is one of ours: it ends this connection, and not the process. */
+  #failed(error: unknown): void {
     const stream = this.#stream;
-    if (stream === undefined || stream.closed) return;
-    if (!(error instanceof ResponseError) && !isRequestError(error)) throw error;
-    this.#endStream(stream, ErrorCode.protocolError, "malformed");
+    // the parts that read lines and chunks are those of the server's side, and so is their error
+    if (!(error instanceof ResponseError) && !(error instanceof RequestError)) {
+      this.#close(error instanceof Error ? error : new Error(String(error)));
+    } else if (stream !== undefined && !stream.closed) {
+      this.#endStream(stream, ErrorCode.protocolError, "malformed");
+    }
   }
 
   /** Not while the parser runs: only when it has stopped is it known whether anything came behind the response. */
@@ -256,9 +261,4 @@ export class Http1ClientConnection implements UpstreamConnection, ClientStreamOw
     }
     this.#options.listener.onClose(error);
   }
-}
-
-/** The parts that read lines and chunks are those of the server's side, and so is their error. */
-function isRequestError(error: unknown): boolean {
-  return error instanceof Error && error.name === "RequestError";
 }

@@ -8,7 +8,8 @@ import { Field } from "../../../src/http2/field.ts";
 import type { UpstreamConnection } from "../../../src/upstream/connection.ts";
 import { Http1ClientConnection } from "../../../src/upstream/http1/connection.ts";
 import { dialHttp1 } from "../../../src/upstream/http1-transport.ts";
-import { createTlsContext, type DialTls } from "../../../src/upstream/transport.ts";
+import { createTlsContext } from "../../../src/upstream/tls.ts";
+import type { DialTls } from "../../../src/upstream/transport.ts";
 import { CertificateAuthority } from "../../support/certificates.ts";
 import { until } from "../../support/until.ts";
 
@@ -269,6 +270,18 @@ describe("Http1ClientConnection", () => {
     const { connection, events } = await dial(peer.port);
     expect((await oneCall(connection)).cause).toBe("malformed");
     expect(events).toEqual(["goaway", "close"]);
+  });
+
+  it("ends the call and the connection, and not the process, where its user throws", async () => {
+    const peer = await startPeer((socket) => socket.on("data", () => socket.write(ok)));
+    const { connection, events } = await dial(peer.port);
+    const told = new Told();
+    told.onHeaders = () => {
+      throw new TypeError("a fault of ours");
+    };
+    expect(await oneCall(connection, told)).toMatchObject({ cause: "connection", ended: false });
+    expect(events).toEqual(["lost"]);
+    expect(connection).toMatchObject({ closed: true, room: 0, streamCount: 0 });
   });
 
   it("ends the connection to cancel a call", async () => {

@@ -1,0 +1,80 @@
+/**
+ * Proves that the tests of the table of faults can fail: each mutation is made in a copy of the command, with which the tests of its row
+ * are run; all of them must fail. First they must pass with a copy that is as it was. On the runtime of MANIFOLD_RUNTIME (default: node).
+ */
+import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runtime } from "../runtimes/suite.ts";
+import { run } from "../support/program.ts";
+import { root } from "../support/runtimes.ts";
+import { type Mutation, mutate, readMutations } from "./mutations.ts";
+
+const mutations = readMutations();
+
+/** Of one test: what waits for something that doesn't come any more waits so long. */
+const testTimeoutMs = 40_000;
+
+interface Result {
+  fullName: string;
+  status: "passed" | "failed" | "skipped" | "pending";
+  failureMessages: string[];
+}
+
+describe("mutations", () => {
+  let folder: string;
+  let copy: string;
+
+  beforeAll(() => {
+    folder = mkdtempSync(join(root, "test/.cache/mutations-"));
+    copy = join(folder, "copy/");
+    for (const part of ["bin", "dist", "src", "proto", "package.json"]) {
+      cpSync(join(root, part), join(copy, part), { recursive: true });
+    }
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** What becomes of them with the copy. */
+  async function results(tests: Mutation["tests"]): Promise<Result[]> {
+    const files = new Set(tests.map(({ suite }) => `test/runtimes/${suite}.test.ts`));
+    const names = tests.map((one) => one.names.source).join("|");
+    const outputFile = join(folder, "results.json");
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("VITEST")));
+    const which = ["--project", `runtimes:${runtime}`, ...files];
+    const how = ["--reporter", "json", "--outputFile", outputFile, "--testTimeout", String(testTimeoutMs)];
+    const argv = [process.execPath, join(root, "node_modules/vitest/vitest.mjs"), "run", ...which, ...how, "-t", names];
+    rmSync(outputFile, { force: true });
+    await run(argv, { cwd: root, env: { ...env, MANIFOLD_COPY: copy }, timeoutMs: 1_800_000 });
+    const { testResults } = JSON.parse(readFileSync(outputFile, "utf8")) as {
+      testResults: { assertionResults: Result[] }[];
+    };
+    return testResults.flatMap(({ assertionResults }) => assertionResults).filter(({ status }) => status !== "skipped");
+  }
+
+  it("a copy as it was: the tests pass", { timeout: 1_800_000 }, async () => {
+    const tests = mutations.flatMap((mutation) => mutation.tests);
+    const seen = await results(tests);
+    expect(seen.filter(({ status }) => status !== "passed").map(({ fullName }) => fullName)).toEqual([]);
+    const known = (names: RegExp) => seen.some(({ fullName }) => names.test(fullName));
+    expect(tests.filter(({ names }) => !known(names))).toEqual([]);
+  });
+
+  for (const mutation of mutations) {
+    const { what, tests } = mutation;
+    const shown = tests.map(({ suite, names }) => `${suite}: ${names.source.slice(6, -7)}`);
+    it(`${shown.join(", ")}: ${what}`, async () => {
+      const restore = mutate(copy, mutation);
+      try {
+        const seen = await results(tests);
+        expect(seen.length).toBeGreaterThan(0);
+        for (const { fullName, status, failureMessages } of seen) {
+          console.info(`${fullName}: ${failureMessages[0]?.split("\n")[0] ?? status}`);
+          expect(failureMessages.join(), "the command must start").not.toContain(`manifold on ${runtime} ended`);
+        }
+        expect(seen.filter(({ status }) => status !== "failed").map(({ fullName }) => fullName)).toEqual([]);
+      } finally {
+        restore();
+      }
+    });
+  }
+});
