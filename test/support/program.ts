@@ -77,6 +77,29 @@ export function residentBytes(pid: number): number | undefined {
   }
 }
 
+/** The same of a process and all that it has started. */
+export function residentBytesOfTree(pid: number): number | undefined {
+  const own = residentBytes(pid);
+  return own === undefined
+    ? undefined
+    : childrenOf(pid).reduce((sum, child) => sum + (residentBytesOfTree(child) ?? 0), own);
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    const tasks = `/proc/${pid}/task`;
+    const lists = readdirSync(tasks).map((task) => readFileSync(`${tasks}/${task}/children`, "utf8"));
+    return lists.flatMap((list) =>
+      list
+        .split(" ")
+        .filter((word) => word !== "")
+        .map(Number),
+    );
+  } catch {
+    return [];
+  }
+}
+
 /** The most resident bytes since `forgetPeak`, or in the life of a process. */
 export function peakBytes(pid: number): number | undefined {
   try {

@@ -1,10 +1,11 @@
 /** Fuzz: values of headers that mean something to us: timeouts, statuses, messages, content types, binary ones. */
 import assert from "node:assert/strict";
+import { base64Decode } from "@bufbuild/protobuf/wire";
 import { ConnectError } from "@connectrpc/connect";
-import { formatContentType, parseContentType } from "../../../src/wire/content-type.ts";
+import { parseContentType } from "../../../src/wire/content-type.ts";
 import { parseEncodings } from "../../../src/wire/encoding.ts";
 import { decodeMessage, encodeMessage } from "../../../src/wire/message.ts";
-import { decodeBinary, encodeBinary } from "../../../src/wire/metadata.ts";
+import { encodeBinary } from "../../../src/wire/metadata.ts";
 import { decodeStatus, encodeStatus } from "../../../src/wire/rpc-status.ts";
 import { parseStatus } from "../../../src/wire/status.ts";
 import {
@@ -24,8 +25,7 @@ export function fuzz(data: Uint8Array): void {
   assert(Number.isInteger(status) && status >= 0);
   for (const name of parseEncodings(value)) assert(name !== "" && name === name.toLowerCase() && !/[,;]/.test(name));
   const bytes = Buffer.from(data);
-  assert.deepEqual(decodeBinary(encodeBinary(bytes)), [new Uint8Array(bytes)]);
-  for (const part of decodeBinary(value) ?? []) assert(part.length <= value.length);
+  assert.deepEqual(base64Decode(encodeBinary(bytes)), new Uint8Array(bytes));
   checkDetails(new Uint8Array(data));
 }
 
@@ -72,8 +72,9 @@ function lone(data: Uint8Array): string {
 
 function checkContentType(value: string): void {
   const type = parseContentType(value);
-  if (type === undefined || !/^[ -~]*$/.test(value)) return;
-  assert.deepEqual(parseContentType(formatContentType(type)), type);
+  if (type === undefined) return;
+  assert(/^\s*application\//i.test(value), value);
+  assert(type.codec !== "" && !type.codec.includes(";"), type.codec);
 }
 
 function checkDetails(bytes: Uint8Array): void {

@@ -3,11 +3,17 @@
 //	load check --addr A                                 one call of each kind that the benchmarks make, replies compared
 //	load check --addr A --nodes 3                       the same of a fan-out over that many backends of test/go/nodes
 //	load rate --addr A --rps 2000 --seconds 5 --connections 4 --bytes 100 --replies 1000
+//	load mix --addr A --rps 80 --seconds 1800 --connections 4 --cancel 0.2 --seed 1
 //	load idle --addr A --connections 100 --streams 100  opens them, prints "open", keeps them until stdin ends
 //
 // rate prints {"calls":N,"failed":N,"p50_us":N,"p90_us":N,"p99_us":N,"max_us":N,"rps":N}. Calls start on schedule
 // whatever happened to earlier ones, so that a stall of the proxy delays every call that falls into it, not one. With --replies they
 // are calls of ServerStream with that many messages from each backend, else of Unary.
+//
+// mix makes calls of all kinds over gRPC, and in gRPC-Web and Connect over HTTP/1.1, compares every message, and cancels a share of
+// the calls at any time. It prints a line for each call that isn't as it must be, {"kind":...,"code":N,"wrong":false,"message":...,
+// "began_ms":N,"ended_ms":N,"cancelled":false} (times since 1970; the code 2 where there was no status), then
+// {"seconds":N,"kinds":{"unary":{"calls":N,"cancelled":N,"failed":N,"wrong":N},...}}, where "cancelled" are those that hadn't ended before.
 //
 // check --nodes prints {"unary":N,"stream":N}: the bytes of DATA that a reply to each is made of.
 package main
@@ -39,16 +45,18 @@ var bidiDesc = &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
 func main() {
 	log.SetFlags(0)
 	if len(os.Args) < 2 {
-		log.Fatal("usage: load check|rate|idle --addr HOST:PORT ...")
+		log.Fatal("usage: load check|rate|mix|idle --addr HOST:PORT ...")
 	}
 	flags := flag.NewFlagSet(os.Args[1], flag.ExitOnError)
 	addr := flags.String("addr", "", "host:port to call")
-	rps := flags.Int("rps", 2000, "rate: calls per second")
-	seconds := flags.Float64("seconds", 5, "rate: for how long")
+	rps := flags.Int("rps", 2000, "rate, mix: calls per second")
+	seconds := flags.Float64("seconds", 5, "rate, mix: for how long")
 	connections := flags.Int("connections", 4, "how many connections")
 	streams := flags.Int("streams", 0, "idle: open streams on each connection")
 	size := flags.Int("bytes", 100, "rate: bytes of a message")
 	replies := flags.Int("replies", 0, "rate: messages of a stream")
+	cancelled := flags.Float64("cancel", 0, "mix: share of the calls that are cancelled, from 0 to 1")
+	seed := flags.Uint64("seed", 1, "mix: of what is drawn")
 	nodes := flags.Int("nodes", 0, "check: backends of a fan-out")
 	_ = flags.Parse(os.Args[2:])
 
@@ -62,6 +70,8 @@ func main() {
 		}
 	case "rate":
 		err = rate(*addr, *connections, *rps, time.Duration(*seconds*float64(time.Second)), calls{*size, *replies})
+	case "mix":
+		err = runMix(*addr, *connections, *rps, time.Duration(*seconds*float64(time.Second)), draws{*cancelled, *seed})
 	case "idle":
 		err = idle(*addr, *connections, *streams)
 	default:
