@@ -19,19 +19,13 @@ export const ErrorCode = {
 /** A code of the table above, or any other 32-bit number a peer may send. */
 export type ErrorCode = number;
 
-/**
- * The whole connection ends: GOAWAY with this code, then close (RFC 9113 section 5.4.1). It has no stack: peers provoke it as often as
- * they like, the message says all, and to walk the stack costs more than all else of the end (30 us of 35 on Node).
- */
+/** The whole connection ends: GOAWAY with this code, then close (RFC 9113 section 5.4.1). */
 export class ConnectionError extends Error {
   override readonly name = "ConnectionError";
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string) {
-    const { stackTraceLimit } = Error;
-    Error.stackTraceLimit = 0;
     super(message);
-    Error.stackTraceLimit = stackTraceLimit;
     this.code = code;
   }
 }
