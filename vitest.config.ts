@@ -4,7 +4,7 @@
  */
 import { defineConfig, type TestProjectConfiguration } from "vitest/config";
 
-const outer = ["hosts", "runtimes", "h2spec", "conformance", "clients", "browser", "soak", "mutations"];
+const outer = ["hosts", "runtimes", "h2spec", "conformance", "clients", "browser", "soak", "mutations", "beside-envoy"];
 
 function project(name: string, include: string[], more: object = {}): TestProjectConfiguration {
   return { extends: true, test: { name, include, ...more } };
@@ -45,6 +45,10 @@ export default defineConfig({
         testTimeout: 300_000,
       }),
       project("clients", ["test/clients/**/*.test.ts"], { sequence: { groupOrder: 6 } }),
+      project("beside-envoy", ["test/beside-envoy/**/*.test.ts"], {
+        sequence: { groupOrder: 30 },
+        testTimeout: 600_000,
+      }),
       project("mutations", ["test/mutations/**/*.test.ts"], { sequence: { groupOrder: 8 }, testTimeout: 600_000 }),
       project("browser", ["test/browser/**/*.test.ts"], { sequence: { groupOrder: 7 } }),
     ],

@@ -3,11 +3,9 @@
  * test/config/defaults.test.ts has. A plain TCP proxy keeps them all.
  */
 import { afterAll, beforeAll, expect } from "vitest";
-import { type Caller, protocolFields, type Started, sendingCallers, startCaller } from "../support/callers.ts";
-import { Flag, FrameType, frame, preface, settingsFrame } from "../support/frames.ts";
-import { envelope, requestFields } from "../support/grpc.ts";
-import { encodeBlock } from "../support/hpack.ts";
-import { Http1Call, http1Request } from "../support/http1-call.ts";
+import { type Caller, type Started, sendingCallers, startCaller } from "../support/callers.ts";
+import { envelope } from "../support/grpc.ts";
+import { type SlowHead, sendSlowHead, slowHeads } from "../support/slow-heads.ts";
 import { sleep, until } from "../support/until.ts";
 import { type Bridges, pathTo, setBridges } from "./bridges.ts";
 import { check, onRuntime } from "./suite.ts";
@@ -28,30 +26,8 @@ const limits = {
   http1: { body_idle_timeout: `${bodyMs}ms`, keep_alive_timeout: `${keepAliveMs}ms` },
 };
 
-const headers = frame(FrameType.headers, Flag.endHeaders | Flag.endStream, 1, encodeBlock(requestFields(path)));
-const continued = frame(FrameType.headers, 0, 1, encodeBlock(requestFields(path)));
-const hello = Buffer.concat([preface, settingsFrame([])]);
-const good = http1Request(`POST ${path}`, protocolFields("connect unary", {}), "hello");
-const head = http1Request(`POST ${path}`, protocolFields("connect unary", {})).subarray(0, -2);
-
-/** What is sent at once, what byte by byte behind it, after how many milliseconds it is over, and with which answer. */
-type Case = [what: string, first: Buffer, slow: Buffer, afterMs: number, status?: string];
-
-const cases: Case[] = [
-  ["nothing", Buffer.alloc(0), Buffer.alloc(0), prefaceMs],
-  ["half a preface", preface.subarray(0, 12), Buffer.alloc(0), prefaceMs],
-  ["a preface, a byte at a time", Buffer.alloc(0), preface, prefaceMs],
-  ["a preface without SETTINGS", preface, Buffer.alloc(0), prefaceMs],
-  ["half of a frame of HEADERS", Buffer.concat([hello, headers.subarray(0, 20)]), Buffer.alloc(0), headerMs],
-  ["HEADERS, a byte at a time", hello, headers, headerMs],
-  ["HEADERS without their CONTINUATION", Buffer.concat([hello, continued]), Buffer.alloc(0), headerMs],
-  ["half a request line", Buffer.from("POST /a"), Buffer.alloc(0), prefaceMs],
-  ["a request line, a byte at a time", Buffer.alloc(0), head, prefaceMs],
-  ["half a header section", head, Buffer.alloc(0), headerMs, "408"],
-  ["a header section, a byte at a time", head, Buffer.from("X-Slow: 12345678901234567890"), headerMs, "408"],
-  ["a second header section, a byte at a time", good, head, headerMs, "408"],
-  ["nothing behind a first request", good, Buffer.alloc(0), keepAliveMs, "200"],
-];
+const afterMs: Record<SlowHead["limit"], number> = { preface: prefaceMs, header: headerMs, keepAlive: keepAliveMs };
+const heads = slowHeads(path);
 
 onRuntime("slow senders", () => {
   let bridges: Bridges;
@@ -65,23 +41,19 @@ onRuntime("slow senders", () => {
     const { calls } = bridges.upstreams.grpc;
     await bridges.stage.survive(async () => {
       calls.length = 0;
-      await Promise.all(cases.map(expectEnd));
+      await Promise.all(heads.map(expectEnd));
     });
-    const behindGood = cases.filter(([, first]) => first === good).length;
+    const behindGood = heads.filter(({ answered }) => answered).length;
     expect(calls.filter((call) => call.path === path).length).toBe(behindGood);
   });
 
-  async function expectEnd([what, first, slow, afterMs, status]: Case): Promise<void> {
-    const call = new Http1Call(bridges.stage.manifold.port, first);
+  async function expectEnd(head: SlowHead): Promise<void> {
+    const { what, limit, status } = head;
     const startedAt = performance.now();
-    // it may be HTTP/2's GOAWAY that comes
-    for (let at = 0; !call.closed && at < slow.length; at++) {
-      call.send(slow.subarray(at, at + 1));
-      await sleep(trickleMs);
-    }
+    const call = sendSlowHead(bridges.stage.manifold.port, head, trickleMs);
     await until(`the end of the connection that sent ${what}`, () => call.closed);
     // half a second less: deadlines of seconds are looked at twice a second
-    expect(performance.now() - startedAt, what).toBeGreaterThan(Math.min(afterMs, headerMs) - 500);
+    expect(performance.now() - startedAt, what).toBeGreaterThan(Math.min(afterMs[limit], headerMs) - 500);
     const isHttp1 = call.text.startsWith("HTTP/");
     expect([what, isHttp1 ? call.field(":status") : undefined]).toEqual([what, status]);
   }

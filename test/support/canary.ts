@@ -10,7 +10,8 @@ export interface Canary {
   stop(): Promise<{ calls: number; failures: string[]; slowestMs: number }>;
 }
 
-export async function startCanary(port: number): Promise<Canary> {
+/** @param path default: the canary's own upstream; else a sibling of what is attacked */
+export async function startCanary(port: number, path: string = canaryPath): Promise<Canary> {
   const peer = await connectPeer(port);
   const failures: string[] = [];
   const open = new Set<Promise<void>>();
@@ -19,7 +20,7 @@ export async function startCanary(port: number): Promise<Canary> {
   const one = async () => {
     const number = ++calls;
     const startedAt = performance.now();
-    const result = await call(peer, canaryPath, { timeoutMs: 15_000 });
+    const result = await call(peer, path, { timeoutMs: 15_000 });
     const tookMs = performance.now() - startedAt;
     slowestMs = Math.max(slowestMs, tookMs);
     if (result.status !== 0)

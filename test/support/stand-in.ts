@@ -1,13 +1,15 @@
 /**
  * Another proxy in Manifold's place, to see that the tests can fail: `MANIFOLD_STAND_IN=envoy npx vitest run --project
- * runtimes:node` runs the suite against Envoy (from ENVOY, else `envoy` on PATH) with its default options.
+ * runtimes:node` runs the suite against Envoy with its default options. test/beside-envoy puts both through the same.
  */
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Manifold } from "./manifold.ts";
 import { openSockets, residentBytes, start } from "./program.ts";
+import { root } from "./runtimes.ts";
+import { findTool } from "./tools.ts";
 import { sleep } from "./until.ts";
 
 /** What MANIFOLD_STAND_IN says, or undefined: Manifold itself. */
@@ -17,6 +19,17 @@ export const standIn = process.env.MANIFOLD_STAND_IN;
 export interface PlainConfig {
   upstreams: Record<string, { endpoints: readonly string[] }>;
   routes: readonly { match?: { service?: string }; to?: string }[];
+}
+
+/** Envoy's program: ENVOY, else on PATH, else what bench/install has put there. */
+export function findEnvoy(): string | undefined {
+  return process.env.ENVOY ?? findTool("envoy") ?? installedEnvoy();
+}
+
+function installedEnvoy(): string | undefined {
+  const lib = join(root, "bench/.cache/venv/lib");
+  const versions = existsSync(lib) ? readdirSync(lib) : [];
+  return versions.map((python) => join(lib, python, "site-packages/envoy/_bin/envoy")).find((path) => existsSync(path));
 }
 
 /** Starts Envoy with one worker for the routes of a configuration. */
@@ -53,7 +66,7 @@ export async function startEnvoy(config: PlainConfig): Promise<Manifold> {
     static_resources: { listeners: [listener], clusters },
   };
   writeFileSync(join(folder, "envoy.json"), JSON.stringify(bootstrap));
-  const argv = [process.env.ENVOY ?? "envoy", "--concurrency", "1", "--use-dynamic-base-id", "-l", "error"];
+  const argv = [findEnvoy() ?? "envoy", "--concurrency", "1", "--use-dynamic-base-id", "-l", "error"];
   const program = start([...argv, "-c", join(folder, "envoy.json"), "--admin-address-path", join(folder, "admin")]);
   const port = await listenerPort(join(folder, "admin")).catch(() => {
     throw new Error(`envoy did not start: ${program.stderr()}`);
