@@ -12,6 +12,8 @@ export interface UpstreamState {
   /** Attempts that speak against their endpoint. */
   readonly failures: number;
   readonly ejections: number;
+  /** What each of its limits has turned away, by the limit's name. */
+  readonly rejected: Readonly<Record<string, number>>;
   readonly endpoints: readonly EndpointStateReport[];
 }
 
@@ -34,8 +36,16 @@ export interface EndpointStateReport {
 }
 
 export function stateOf({ name, stats, endpoints }: Upstream): UpstreamState {
-  const { panic, attempts, failures, ejections } = stats;
-  return { name, panic, attempts, failures, ejections, endpoints: endpoints.map(endpointState) };
+  const { panic, attempts, failures, ejections, rejected } = stats;
+  return {
+    name,
+    panic,
+    attempts,
+    failures,
+    ejections,
+    rejected: { ...rejected },
+    endpoints: endpoints.map(endpointState),
+  };
 }
 
 function endpointState(endpoint: Endpoint): EndpointStateReport {
@@ -73,6 +83,7 @@ export function addUpStates(processes: readonly (readonly UpstreamState[])[]): U
       attempts: sumOf(same.map(({ attempts }) => attempts)),
       failures: sumOf(same.map(({ failures }) => failures)),
       ejections: sumOf(same.map(({ ejections }) => ejections)),
+      rejected: sumByKey(same.map(({ rejected }) => rejected)),
       endpoints: keys.map((key) => joined(endpoints.filter((one) => keyOf(one) === key))),
     };
   });
@@ -100,6 +111,12 @@ function sumOf(numbers: readonly number[]): number {
   return numbers.reduce((total, one) => total + one, 0);
 }
 
+function sumByKey(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const total: Record<string, number> = {};
+  for (const [key, value] of all.flatMap(Object.entries<number>)) total[key] = (total[key] ?? 0) + value;
+  return total;
+}
+
 /** Counters of upstreams. */
 export function attemptFamilies(upstreams: readonly UpstreamState[]): Family[] {
   const counter = (name: string, help: string, key: "attempts" | "failures" | "ejections"): Family => ({
@@ -112,6 +129,14 @@ export function attemptFamilies(upstreams: readonly UpstreamState[]): Family[] {
     counter("manifold_upstream_attempts_total", "Attempts of calls, retries included.", "attempts"),
     counter("manifold_upstream_failures_total", "Attempts that speak against their endpoint.", "failures"),
     counter("manifold_upstream_ejections_total", "Endpoints that were left alone for failing.", "ejections"),
+    {
+      name: "manifold_upstream_rejections_total",
+      type: "counter",
+      help: "What an upstream's limit has turned away: calls, or connections and tries that there might have been.",
+      samples: upstreams.flatMap(({ name: upstream, rejected }) =>
+        Object.entries(rejected).map(([limit, value]) => ({ labels: { upstream, limit }, value })),
+      ),
+    },
   ];
 }
 

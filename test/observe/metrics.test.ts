@@ -109,7 +109,13 @@ describe("addUpStates()", () => {
       pending: 0,
       ...more,
     });
-    const counts = (count: number) => ({ panic: count > 1, attempts: count, failures: count, ejections: count });
+    const counts = (count: number) => ({
+      panic: count > 1,
+      attempts: count,
+      failures: count,
+      ejections: count,
+      rejected: { requests: count, retries: 0 },
+    });
     const other = endpoint({ name: "b", address: "10.0.0.2:1" });
     expect(
       addUpStates([

@@ -176,6 +176,7 @@ onRuntime("admin", () => {
         attempts: 5,
         failures: 0,
         ejections: 0,
+        rejected: { connections: 0, pending: 0, requests: 0, retries: 0 },
         endpoints: [expect.objectContaining({ address: target, state: "ready", enabled: true, streams: 1 })],
       },
     ]);

@@ -121,4 +121,18 @@ onRuntime("limits", () => {
       expect(said(manifold, `"detail":"message of more than ${limit}`)).toBe(1);
     }
   });
+
+  check("calls of an upstream", async () => {
+    const manifold = await stage({}, { requests: 1 });
+    const peer = await connect(manifold);
+    const open = startCall(peer, silentPath, { open: true });
+    await until("a call upstream", () => upstream.calls.length === 1);
+    expect((await call(peer, path)).status).toBe(14);
+    const port = /admin on \S+:(\d+)/.exec(manifold.program.stdout())![1];
+    const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    expect(text).toContain('manifold_upstream_rejections_total{upstream="main",limit="requests"} 1\n');
+    expect(text).toContain('manifold_upstream_rejections_total{upstream="main",limit="pending"} 0\n');
+    expect(await rejections(manifold)).toEqual({ requests: 1 });
+    open.sendReset(8);
+  });
 });
