@@ -26,9 +26,9 @@ export default defineConfig({
     projects: [
       project("unit", ["test/**/*.test.ts"], {
         exclude: outer.map((folder) => `test/${folder}/**`),
-        testTimeout: 30_000,
+        testTimeout: 60_000,
       }),
-      project("hosts", ["test/hosts/**/*.test.ts"], { testTimeout: 30_000 }),
+      project("hosts", ["test/hosts/**/*.test.ts"], { testTimeout: 60_000 }),
       onRuntime("node", 1),
       onRuntime("bun", 2),
       onRuntime("deno", 3),

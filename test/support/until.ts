@@ -4,10 +4,10 @@
  * Looks until `condition` returns, or resolves with, something true, and returns that.
  *
  * @param what what is waited for, for the error
- * @param timeoutMs default 10 s: an upper bound for a slow machine, never a time to expect
+ * @param timeoutMs default 30 s: an upper bound for a slow machine, never a time to expect
  * @throws Error that names `what` when the time is over
  */
-export async function until<T>(what: string, condition: () => T, timeoutMs = 10_000): Promise<NonNullable<Awaited<T>>> {
+export async function until<T>(what: string, condition: () => T, timeoutMs = 30_000): Promise<NonNullable<Awaited<T>>> {
   const end = performance.now() + timeoutMs;
   for (;;) {
     const value = await condition();
