@@ -40,8 +40,7 @@ export function readMutations(): Mutation[] {
 export function mutate(copy: string, { file, find, replace }: Mutation): () => void {
   const paths = [join(copy, `dist/${file}.js`), join(copy, `src/${file}.ts`)];
   const texts = paths.map((path) => readFileSync(path, "utf8"));
-  const words = find.split(" ").map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  const place = new RegExp(words.join("\\s+"), "g");
+  const place = placeOf(find);
   texts.forEach((text, at) => {
     const count = text.match(place)?.length ?? 0;
     if (count !== 1) throw new Error(`"${find}" is ${count} times in ${paths[at]}`);
@@ -51,4 +50,10 @@ export function mutate(copy: string, { file, find, replace }: Mutation): () => v
     );
   });
   return () => texts.forEach((text, at) => void writeFileSync(paths[at]!, text));
+}
+
+/** What stands there, whatever white space is in between. */
+export function placeOf(find: string): RegExp {
+  const words = find.split(" ").map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(words.join("\\s+"), "g");
 }
