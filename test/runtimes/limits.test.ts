@@ -70,7 +70,7 @@ onRuntime("limits", () => {
     }
     expect((await call(peers[0]!, path)).status).toBe(0);
     expect(await rejections(manifold)).toEqual({ connections: 3 });
-    expect(said(manifold, '"limit":"connections"')).toBe(1); // once for all of them
+    await until("the log", () => said(manifold, '"limit":"connections"') === 1); // once for all of them
     peers[1]!.socket.destroy();
     await until("room for another", async () => {
       const peer = await connect(manifold);
@@ -100,7 +100,10 @@ onRuntime("limits", () => {
       stream_idle_timeout: 1,
     });
     for (const limit of ["max_concurrent_streams", "max_header_list_size"]) {
-      expect(said(manifold, `"limit":"${limit}","msg":"request refused by a limit"`)).toBe(1);
+      await until(
+        `the log of ${limit}`,
+        () => said(manifold, `"limit":"${limit}","msg":"request refused by a limit"`) === 1,
+      );
     }
   });
 
@@ -118,7 +121,7 @@ onRuntime("limits", () => {
     });
     await until("the log", () => said(manifold, '"msg":"call"') === 3);
     for (const limit of ["max_request_message", "max_response_message"]) {
-      expect(said(manifold, `"detail":"message of more than ${limit}`)).toBe(1);
+      await until(`the log of ${limit}`, () => said(manifold, `"detail":"message of more than ${limit}`) === 1);
     }
   });
 
