@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect } from "vitest";
 import { call, connectPeer, startCall } from "../support/grpc.ts";
-import { type Manifold, type ManifoldOptions, startManifold } from "../support/manifold.ts";
+import { adminAddress, type Manifold, type ManifoldOptions, startManifold } from "../support/manifold.ts";
 import { run } from "../support/program.ts";
 import { commandOn, root } from "../support/runtimes.ts";
 import { until } from "../support/until.ts";
@@ -54,7 +54,7 @@ onRuntime("admin", () => {
     return manifold;
   }
 
-  const adminPort = ({ program }: Manifold) => Number(/admin on \S+:(\d+)/.exec(program.stdout())![1]);
+  const adminPort = (manifold: Manifold) => Number(adminAddress(manifold)!.split(":")[1]);
   const runtimeFile = () => join(folder, "manifold", readdirSync(join(folder, "manifold"))[0]!);
   const tokenOf = () => (JSON.parse(readFileSync(runtimeFile(), "utf8")) as { token: string }).token;
 

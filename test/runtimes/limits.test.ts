@@ -2,7 +2,7 @@
 import { connect as connectTcp } from "node:net";
 import { afterEach, expect } from "vitest";
 import { call, connectPeer, startCall } from "../support/grpc.ts";
-import { type Manifold, startManifold } from "../support/manifold.ts";
+import { type Manifold, metricsOf, said, startManifold } from "../support/manifold.ts";
 import { until } from "../support/until.ts";
 import { okHeaders, startUpstream, type Upstream } from "../support/upstream.ts";
 import { check, onRuntime, runtime } from "./suite.ts";
@@ -50,14 +50,10 @@ onRuntime("limits", () => {
   }
 
   /** What each limit has turned away. */
-  async function rejections({ program }: Manifold): Promise<Record<string, number>> {
-    const port = /admin on \S+:(\d+)/.exec(program.stdout())![1];
-    const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-    const found = text.matchAll(/^manifold_limit_rejections_total\{limit="(\w+)"\} (\d+)$/gm);
+  async function rejections(manifold: Manifold): Promise<Record<string, number>> {
+    const found = (await metricsOf(manifold)).matchAll(/^manifold_limit_rejections_total\{limit="(\w+)"\} (\d+)$/gm);
     return Object.fromEntries([...found].map(([, limit, count]) => [limit!, Number(count)]));
   }
-
-  const said = ({ program }: Manifold, what: string) => program.stdout().split(what).length - 1;
 
   check("connections of a listener: one more is closed at once, and taken when another has gone", async () => {
     const manifold = await stage({ connections: 2 });
@@ -131,8 +127,7 @@ onRuntime("limits", () => {
     const open = startCall(peer, silentPath, { open: true });
     await until("a call upstream", () => upstream.calls.length === 1);
     expect((await call(peer, path)).status).toBe(14);
-    const port = /admin on \S+:(\d+)/.exec(manifold.program.stdout())![1];
-    const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    const text = await metricsOf(manifold);
     expect(text).toContain('manifold_upstream_rejections_total{upstream="main",limit="requests"} 1\n');
     expect(text).toContain('manifold_upstream_rejections_total{upstream="main",limit="pending"} 0\n');
     expect(await rejections(manifold)).toEqual({ requests: 1 });

@@ -2,7 +2,7 @@
 import { afterEach, expect } from "vitest";
 import { call, connectPeer, envelope, startCall } from "../support/grpc.ts";
 import type { H2Peer } from "../support/h2-peer.ts";
-import { type Manifold, startManifold } from "../support/manifold.ts";
+import { type Manifold, metricsOf, startManifold } from "../support/manifold.ts";
 import type { PeerStream } from "../support/peer-stream.ts";
 import { sleep, until } from "../support/until.ts";
 import {
@@ -179,9 +179,7 @@ onRuntime("retries", () => {
     await until("the log", () =>
       manifold.program.stdout().includes('limit requests of upstream \\"main\\" is reached: 1'),
     );
-    const port = /admin on \S+:(\d+)/.exec(manifold.program.stdout())![1];
-    const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-    expect(metrics).toContain('manifold_limit_rejections_total{limit="requests"} 1\n');
+    expect(await metricsOf(manifold)).toContain('manifold_limit_rejections_total{limit="requests"} 1\n');
     held.sendReset(8);
   });
 });

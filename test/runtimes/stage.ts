@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import { startCanary } from "../support/canary.ts";
 import { callMany, connectPeer } from "../support/grpc.ts";
 import type { H2Peer } from "../support/h2-peer.ts";
-import { type Manifold, startManifold } from "../support/manifold.ts";
+import { adminAddress, type Manifold, metricsOf, startManifold } from "../support/manifold.ts";
 import { standIn, startEnvoy } from "../support/stand-in.ts";
 import { until } from "../support/until.ts";
 import { canaryPath, startUpstream } from "../support/upstream.ts";
@@ -124,11 +124,9 @@ async function warmUp(connect: Stage["connect"]): Promise<void> {
 }
 
 /** Streams that are open, of callers and to upstreams; undefined where nobody tells. */
-async function openStreams({ program }: Manifold): Promise<number | undefined> {
-  const port = /admin on \S+:(\d+)/.exec(program.stdout())?.[1];
-  if (port === undefined) return undefined;
-  const response = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { connection: "close" } });
-  return [...(await response.text()).matchAll(/^manifold_(?:down|up)stream_streams\{.*\} (\d+)$/gm)]
+async function openStreams(manifold: Manifold): Promise<number | undefined> {
+  if (adminAddress(manifold) === undefined) return undefined;
+  return [...(await metricsOf(manifold)).matchAll(/^manifold_(?:down|up)stream_streams\{.*\} (\d+)$/gm)]
     .map(([, count]) => Number(count))
     .reduce((sum, count) => sum + count, 0);
 }

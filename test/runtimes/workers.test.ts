@@ -5,7 +5,14 @@ import { join } from "node:path";
 import { afterEach, expect } from "vitest";
 import { call, callMany, connectPeer, describeOutcome, startCall } from "../support/grpc.ts";
 import type { H2Peer } from "../support/h2-peer.ts";
-import { type Manifold, type ManifoldOptions, startManifold } from "../support/manifold.ts";
+import {
+  adminAddress,
+  type Manifold,
+  type ManifoldOptions,
+  metricsOf,
+  said,
+  startManifold,
+} from "../support/manifold.ts";
 import type { PeerStream } from "../support/peer-stream.ts";
 import { sleep, until } from "../support/until.ts";
 import { echo, startUpstream, trailersOnly, type Upstream } from "../support/upstream.ts";
@@ -66,15 +73,11 @@ onRuntime("workers", () => {
   }
 
   async function metric(manifold: Manifold, name: string): Promise<number> {
-    const port = /admin on \S+:(\d+)/.exec(manifold.program.stdout())![1];
-    const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-    return text
+    return (await metricsOf(manifold))
       .split("\n")
       .filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`))
       .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
   }
-
-  const said = (manifold: Manifold, what: string) => manifold.program.stdout().split(what).length - 1;
 
   check("2 share the port; figures are added up; one that crashes is replaced", async () => {
     const manifold = await stage();
@@ -189,9 +192,11 @@ onRuntime("workers", () => {
     const connectedBefore = await connectMany(manifold, 2);
     manifold.program.process.kill("SIGUSR2");
     await until("the word", () => said(manifold, "replacing workers") === 1);
-    const address = /admin on (\S+:\d+)/.exec(manifold.program.stdout())![1];
     const headers = { authorization: "Bearer a-token-of-the-test" };
-    const disabled = await fetch(`http://${address}/endpoints/main/other/disable`, { method: "POST", headers });
+    const disabled = await fetch(`http://${adminAddress(manifold)}/endpoints/main/other/disable`, {
+      method: "POST",
+      headers,
+    });
     expect(disabled.status).toBe(200);
     await until("the restart", () => said(manifold, '"workers replaced"') === 1, 30_000);
     const peers = await connectMany(manifold, 4);

@@ -8,7 +8,7 @@ import { afterEach, expect } from "vitest";
 import { check, onRuntime, runtime } from "../runtimes/suite.ts";
 import { CertificateAuthority } from "../support/certificates.ts";
 import { call, connectPeer, outcome } from "../support/grpc.ts";
-import { type Manifold, startManifold } from "../support/manifold.ts";
+import { type Manifold, said, startManifold } from "../support/manifold.ts";
 import type { PeerStream } from "../support/peer-stream.ts";
 import { type Program, residentBytes, start } from "../support/program.ts";
 import { skipAbsent } from "../support/runtimes.ts";
@@ -70,13 +70,11 @@ onRuntime("soak", () => {
     renameSync(`${path}.new`, path);
   }
 
-  const said = (what: string) => manifold.program.stdout().split(what).length - 1;
-
   async function reload(config: object): Promise<void> {
-    const before = said('"reloaded"');
+    const before = said(manifold, '"reloaded"');
     write(config);
     manifold.program.process.kill("SIGHUP");
-    await until("the reload", () => said('"reloaded"') > before, 30_000);
+    await until("the reload", () => said(manifold, '"reloaded"') > before, 30_000);
   }
 
   check("E6: rolling restarts for a minute: none of 60,000 calls fails", async () => {
@@ -89,7 +87,7 @@ onRuntime("soak", () => {
     while (performance.now() < end) {
       await sleep(Math.min(3_000, seconds * 200));
       manifold.program.process.kill("SIGUSR2");
-      await until("the restart", () => said('"workers replaced"') > restarts, 60_000);
+      await until("the restart", () => said(manifold, '"workers replaced"') > restarts, 60_000);
       restarts++;
     }
     const seen = await figures(running, seconds);

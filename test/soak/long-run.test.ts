@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, vi } from "vitest";
 import { check, onRuntime, runtime } from "../runtimes/suite.ts";
-import { startManifold } from "../support/manifold.ts";
+import { adminAddress, startManifold } from "../support/manifold.ts";
 import { cpuMs, type Program, residentBytesOfTree, start } from "../support/program.ts";
 import { skipAbsent } from "../support/runtimes.ts";
 import { findTool } from "../support/tools.ts";
@@ -88,7 +88,7 @@ onRuntime("long run", () => {
     const seconds = (minutes * minuteMs) / 1_000;
     const backends = [await startBackend(), await startBackend()];
     const manifold = await stage(backends.map(({ url }) => url));
-    const admin = /admin on (\S+:\d+)/.exec(manifold.program.stdout())?.[1];
+    const admin = adminAddress(manifold);
     const sockets = manifold.sockets();
     const options = { addr: `127.0.0.1:${manifold.port}`, rps: callsPerSecond, seconds, cancel: cancelledShare };
     const words = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);

@@ -80,3 +80,19 @@ export async function startManifold({
     },
   };
 }
+
+/** Where its admin port is, "127.0.0.1:9901"; undefined where it has none. */
+export function adminAddress({ program }: Manifold): string | undefined {
+  return /admin on (\S+:\d+)/.exec(program.stdout())?.[1];
+}
+
+/** What `/metrics` says now. No socket of it is left open. */
+export async function metricsOf(manifold: Manifold): Promise<string> {
+  const response = await fetch(`http://${adminAddress(manifold)}/metrics`, { headers: { connection: "close" } });
+  return response.text();
+}
+
+/** How often it has said something on its standard output. */
+export function said({ program }: Manifold, what: string): number {
+  return program.stdout().split(what).length - 1;
+}
