@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ByteSocket } from "../../src/http2/api.ts";
 import { Http2Connection } from "../../src/http2/connection.ts";
 import { ErrorCode } from "../../src/http2/errors.ts";
+import { integersOf } from "../support/random.ts";
 import { settle, socketPair } from "./memory-socket.ts";
 import { ask, startPair } from "./raw-peer.ts";
 import { ConnectionRecorder, fieldsOf, ok, request, type StreamRecorder } from "./recorder.ts";
@@ -91,7 +92,7 @@ function survive(bytes: Buffer, run: (mutated: Buffer) => boolean): void {
   let ended = 0;
   for (let seed = 1; seed <= mutations; seed++) {
     try {
-      if (run(mutate(bytes, random(seed)))) ended++;
+      if (run(mutate(bytes, integersOf(seed)))) ended++;
     } catch (cause) {
       throw new Error(`mutation ${seed} got out`, { cause });
     }
@@ -157,15 +158,4 @@ function mutate(bytes: Buffer, next: (below: number) => number): Buffer {
     else if (head.length > 100) mutated = Buffer.from(head);
   }
   return mutated;
-}
-
-/** Mulberry32. */
-function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
 }

@@ -69,8 +69,13 @@ export async function run(argv: readonly string[], options: SpawnOptions & { tim
 
 /** Resident bytes of a process. Linux only, as those below; undefined elsewhere. */
 export function residentBytes(pid: number): number | undefined {
+  return statusBytes(pid, "VmRSS");
+}
+
+function statusBytes(pid: number, field: "VmRSS" | "VmHWM"): number | undefined {
   try {
-    const kilobytes = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    const kilobytes = new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)?.[1];
     return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
   } catch {
     return undefined;
@@ -102,12 +107,7 @@ function childrenOf(pid: number): number[] {
 
 /** The most resident bytes since `forgetPeak`, or in the life of a process. */
 export function peakBytes(pid: number): number | undefined {
-  try {
-    const kilobytes = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-    return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
-  } catch {
-    return undefined;
-  }
+  return statusBytes(pid, "VmHWM");
 }
 
 /** The peak begins anew at what is resident now. */

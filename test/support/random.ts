@@ -10,3 +10,9 @@ export function randomOf(seed: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
 }
+
+/** Whole numbers from 0 to below a bound. */
+export function integersOf(seed: number): (below: number) => number {
+  const next = randomOf(seed);
+  return (below) => Math.floor(next() * below);
+}

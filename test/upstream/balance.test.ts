@@ -9,6 +9,7 @@ import {
   ringHash,
   roundRobin,
 } from "../../src/upstream/balance.ts";
+import { randomOf } from "../support/random.ts";
 import { fakeCall } from "./fake-dial.ts";
 
 interface Fake extends Candidate {
@@ -21,15 +22,6 @@ function candidates(weights: readonly number[]): Fake[] {
 
 const equal = (count: number) => candidates(new Array(count).fill(1));
 
-/** Numbers in [0, 1) that are the same in every run. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
 /** How often each candidate is chosen in so many calls. */
 function counts(balance: Balance, from: readonly Candidate[], calls: number): number[] {
   const selection = balance();
@@ -41,8 +33,8 @@ function counts(balance: Balance, from: readonly Candidate[], calls: number): nu
 
 const all: [name: string, Balance][] = [
   ["roundRobin()", roundRobin()],
-  ["leastRequest()", leastRequest(seeded(1))],
-  ["ringHash()", ringHash({ header: "x-user" }, seeded(1))],
+  ["leastRequest()", leastRequest(randomOf(1))],
+  ["ringHash()", ringHash({ header: "x-user" }, randomOf(1))],
   ["pickFirst()", pickFirst()],
 ];
 
@@ -110,19 +102,19 @@ describe("leastRequest()", () => {
   it("never takes the busiest of three, and the others alike", () => {
     const three = equal(3);
     three[0]!.activeCalls = 10;
-    const [busiest, second, third] = counts(leastRequest(seeded(7)), three, 3_000);
+    const [busiest, second, third] = counts(leastRequest(randomOf(7)), three, 3_000);
     expect(busiest).toBe(0);
     expect(Math.abs(second! - third!)).toBeLessThan(300);
   });
 
   it("gives shares by weight where nothing is in flight", () => {
-    const [heavy, light] = counts(leastRequest(seeded(3)), candidates([9, 1]), 10_000);
+    const [heavy, light] = counts(leastRequest(randomOf(3)), candidates([9, 1]), 10_000);
     expect(heavy! / (heavy! + light!)).toBeCloseTo(0.9, 1);
   });
 
   it("keeps calls in flight close together where endpoints are of different speed", () => {
     const ten = equal(10);
-    const random = seeded(11);
+    const random = randomOf(11);
     const selection = leastRequest(random)();
     selection.update(ten);
     let peak = 0;
@@ -141,7 +133,7 @@ describe("leastRequest()", () => {
     const two = candidates([4, 1]);
     two[0]!.activeCalls = 3;
     two[1]!.activeCalls = 1;
-    const [heavy, light] = counts(leastRequest(seeded(5)), two, 1_000);
+    const [heavy, light] = counts(leastRequest(randomOf(5)), two, 1_000);
     // the light one only where it is drawn twice: 1 in 25
     expect(heavy).toBeGreaterThan(900);
     expect(light).toBeGreaterThan(0);
@@ -198,7 +190,7 @@ describe("ringHash()", () => {
   });
 
   it("sends a call without the header anywhere", () => {
-    const selection = ringHash({ header: "x-user" }, seeded(2))();
+    const selection = ringHash({ header: "x-user" }, randomOf(2))();
     const three = equal(3);
     selection.update(three);
     const found = [0, 0, 0];

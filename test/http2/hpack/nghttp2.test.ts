@@ -16,6 +16,7 @@ import {
   Setting,
   settingsFrame,
 } from "../../support/frames.ts";
+import { integersOf } from "../../support/random.ts";
 import { until } from "../../support/until.ts";
 import { encode } from "./fields.ts";
 
@@ -96,7 +97,7 @@ describe("nghttp2", () => {
       const socket = connect((server.address() as AddressInfo).port, "127.0.0.1");
       const client = new Client(socket, maxTableSize);
       await until("the server's SETTINGS", () => session !== undefined && !session.destroyed);
-      const random = randomOf(maxTableSize + 1);
+      const random = integersOf(maxTableSize + 1);
       for (let i = 0; i < requests; i++) {
         if (i % 50 === 49) await changeTableSize(client, random(6000));
         const fields = requestOf(random);
@@ -139,13 +140,4 @@ function requestOf(random: (below: number) => number): Field[] {
     new Field(":path", `/service/Method${random(5)}`, representations[random(4)]),
     ...others,
   ];
-}
-
-/** The same sequence for the same seed, so that a failure comes again. */
-function randomOf(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
 }
