@@ -129,7 +129,8 @@ onRuntime("faults of fan-outs", () => {
       const count = 3;
       const pushed = Buffer.concat(Array.from({ length: count }, () => envelope(replyOf("x".repeat(1 << 20)))));
       nodes.on(boundedPath, reply({ body: pushed }));
-      await stage.survive(async () => {
+      const fault = async () => {
+        for (const { calls } of nodes.upstreams) calls.length = 0;
         const peer = await stage.connect({ settings: [[4, window]], credit: "connection" });
         const caller = startCall(peer, boundedPath);
         await until("all legs", () => nodes.upstreams.every(({ calls }) => calls.length === 1));
@@ -142,7 +143,8 @@ onRuntime("faults of fan-outs", () => {
         await caller.finished;
         const entries = streamedEntries(outcome(caller)).map((entry) => entry.slice(0, 10));
         expect(entries.sort()).toEqual(nodes.endpoints.flatMap(({ name }) => new Array(count).fill(`${name}=xxx`)));
-      });
+      };
+      await stage.survive(fault, { rounds: 4 });
     },
   );
 

@@ -17,8 +17,15 @@ export interface Stage {
    * Runs a fault, with the canary beside it: afterwards the process lives, no canary call has failed, memory has grown
    * by less than 32 MB (or `growthMb`) since before, and no stream or socket is left that the fault opened, but for so many `streams` that
    * are still to be open on connections from before.
+   *
+   * @param options.rounds how often the fault may run until memory grows by less: default 1. For large messages, to which heaps grow once
    */
-  survive(fault: () => Promise<void>, options?: { growthMb?: number; streams?: number }): Promise<void>;
+  survive(
+    fault: () => Promise<void>,
+    options?: { growthMb?: number; streams?: number; rounds?: number },
+  ): Promise<void>;
+  /** Waits a few seconds for memory to go back, and makes calls then: a collector runs when it likes, but not without work. */
+  collected(isBack: () => boolean): Promise<void>;
   /** Ends Manifold, which must exit with 0, and the canary's upstream. */
   close(): Promise<void>;
 }
@@ -40,6 +47,9 @@ export interface StageOptions {
 
 /** Calls before memory is measured: the first growth of a heap is no leak. */
 const warmUpCalls = 10_000;
+
+/** Calls for collectors. */
+const workCalls = 4_000;
 
 /** What Manifold may keep open to each endpoint. */
 const connectionsPerEndpoint = 4;
@@ -75,29 +85,54 @@ export async function setStage(endpoints: readonly string[], more: StageOptions 
     peers.push(peer);
     return peer;
   };
-  if (more.warmUp !== false) await warmUp(connect);
+  if (more.warmUp !== false) await work(connect, warmUpCalls);
+
+  async function collected(isBack: () => boolean): Promise<void> {
+    const wait = () => until("memory to go back", isBack, 5_000).catch(() => {});
+    await wait();
+    for (let times = 0; times < 3 && !isBack(); times++) await work(connect, workCalls);
+    if (!isBack()) await wait();
+  }
+
+  /** Returns by how much memory has grown; undefined where that isn't measured. */
+  async function surviveOnce(fault: () => Promise<void>, growthMb: number, streams: number) {
+    const before = { streams: await openStreams(manifold), rss: manifold.rss(), sockets: manifold.sockets() };
+    const opened = peers.length;
+    const canary = await startCanary(manifold.port);
+    try {
+      await fault();
+    } finally {
+      const seen = await canary.stop();
+      expect(seen.failures).toEqual([]);
+      expect(seen.calls).toBeGreaterThan(0);
+    }
+    for (const peer of peers.splice(opened)) peer.socket.destroy();
+    expect(manifold.program.exit()).toBeUndefined();
+    if (before.streams !== undefined) await streamsBack(manifold, before.streams + streams);
+    if (before.rss === undefined || before.sockets === undefined) {
+      console.warn("memory and sockets are not measured: no /proc");
+      return undefined;
+    }
+    const grownMb = () => (manifold.rss()! - before.rss!) / 2 ** 20;
+    await collected(() => grownMb() < growthMb);
+    const grown = grownMb();
+    await socketsBack(manifold, before.sockets + connectionsPerEndpoint * endpointCount(config.upstreams));
+    return grown;
+  }
+
   return {
     manifold,
     connect,
-    async survive(fault, { growthMb = 32, streams = 0 } = {}) {
-      const before = { streams: await openStreams(manifold), rss: manifold.rss(), sockets: manifold.sockets() };
-      const opened = peers.length;
-      const canary = await startCanary(manifold.port);
-      try {
-        await fault();
-      } finally {
-        const seen = await canary.stop();
-        expect(seen.failures).toEqual([]);
-        expect(seen.calls).toBeGreaterThan(0);
+    async survive(fault, { growthMb = 32, streams = 0, rounds = 1 } = {}) {
+      for (let round = 1; ; round++) {
+        const grown = await surviveOnce(fault, growthMb, streams);
+        if (grown === undefined) return;
+        if (grown >= growthMb && round < rounds) continue; // what leaks leaks again
+        figure(`${grown.toFixed(0)} MB more`);
+        return expect(grown, "MB that the process grew by").toBeLessThan(growthMb);
       }
-      for (const peer of peers.splice(opened)) peer.socket.destroy();
-      expect(manifold.program.exit()).toBeUndefined();
-      await untilBack(manifold, before, {
-        growthMb,
-        streams,
-        sockets: connectionsPerEndpoint * endpointCount(config.upstreams),
-      });
     },
+    collected,
     async close() {
       for (const peer of peers) peer.socket.destroy();
       const exit = await manifold.stop();
@@ -116,9 +151,9 @@ function endpointCount({ canary, ...upstreams }: Record<string, { endpoints: rea
   );
 }
 
-async function warmUp(connect: Stage["connect"]): Promise<void> {
+async function work(connect: Stage["connect"], calls: number): Promise<void> {
   const peers = await Promise.all([connect(), connect(), connect(), connect()]);
-  const failures = await callMany(peers, canaryPath, { calls: warmUpCalls, concurrency: 64 });
+  const failures = await callMany(peers, canaryPath, { calls, concurrency: 64 });
   for (const peer of peers) await peer.close();
   expect(failures).toEqual([]);
 }
@@ -131,26 +166,13 @@ async function openStreams(manifold: Manifold): Promise<number | undefined> {
     .reduce((sum, count) => sum + count, 0);
 }
 
-/** Memory and sockets get a few seconds: a collector runs when it likes, and a closed socket takes a turn. */
-async function untilBack(
-  manifold: Manifold,
-  before: { streams: number | undefined; rss: number | undefined; sockets: number | undefined },
-  allowed: { growthMb: number; streams: number; sockets: number },
-): Promise<void> {
-  if (before.streams !== undefined) {
-    const left = async () => (await openStreams(manifold))! - before.streams!;
-    await until("streams to end", async () => (await left()) <= allowed.streams, 5_000).catch(() => {});
-    expect(await left(), "streams more than before").toBeLessThanOrEqual(allowed.streams);
-  }
-  if (before.rss === undefined || before.sockets === undefined) {
-    console.warn("memory and sockets are not measured: no /proc");
-    return;
-  }
-  const grownMb = () => (manifold.rss()! - before.rss!) / 2 ** 20;
-  const left = () => manifold.sockets()! - before.sockets!;
-  await until("memory to go back", () => grownMb() < allowed.growthMb, 5_000).catch(() => {});
-  figure(`${grownMb().toFixed(0)} MB more`);
-  expect(grownMb(), "MB that the process grew by").toBeLessThan(allowed.growthMb);
-  await until("sockets to be closed", () => left() <= allowed.sockets).catch(() => {});
-  expect(left(), "sockets more than before").toBeLessThanOrEqual(allowed.sockets);
+async function streamsBack(manifold: Manifold, allowed: number): Promise<void> {
+  await until("streams to end", async () => (await openStreams(manifold))! <= allowed, 5_000).catch(() => {});
+  expect(await openStreams(manifold), "open streams").toBeLessThanOrEqual(allowed);
+}
+
+/** A closed socket takes a turn. */
+async function socketsBack(manifold: Manifold, allowed: number): Promise<void> {
+  await until("sockets to be closed", () => manifold.sockets()! <= allowed).catch(() => {});
+  expect(manifold.sockets(), "open sockets").toBeLessThanOrEqual(allowed);
 }
