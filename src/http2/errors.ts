@@ -19,13 +19,19 @@ export const ErrorCode = {
 /** A code of the table above, or any other 32-bit number a peer may send. */
 export type ErrorCode = number;
 
-/** The whole connection ends: GOAWAY with this code, then close (RFC 9113 section 5.4.1). */
+/**
+ * The whole connection ends: GOAWAY with this code, then close (RFC 9113 section 5.4.1). It has no stack: that would tell of
+ * our code, not of what the peer did, and to gather it was a tenth of the CPU that a short, broken connection takes.
+ */
 export class ConnectionError extends Error {
   override readonly name = "ConnectionError";
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string) {
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
     super(message);
+    Error.stackTraceLimit = limit;
     this.code = code;
   }
 }
