@@ -31,6 +31,7 @@ export class Http1Connection implements ExchangeOwner, IntakeOwner, RequestSink,
   #state: "open" | "draining" | "closed" = "open";
   #exchange: Exchange | undefined;
   #requests = 0;
+  place = -1;
   #idleSince = startTurn();
   #linger: Linger | undefined;
   readonly #listener: ConnectionListener;

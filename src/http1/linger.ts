@@ -11,6 +11,7 @@ const lingerMs = 1_000;
  * overtake the response. Destroys it a moment after all has left, or when nothing leaves any more.
  */
 export class Linger implements Watched {
+  place = -1;
   #left: number;
   #leftSince = turn.now;
   readonly #socket: ByteSocket;

@@ -25,6 +25,7 @@ export class ConnectionDeadlines implements Watched {
   /** Since when there has been no stream. Counts while there is none. */
   idleSince = turn.now;
   readonly #openedAt = turn.now;
+  place = -1;
   #sweptAt = turn.now;
   readonly #keepalive: Keepalive | undefined;
   readonly #owner: DeadlineOwner;

@@ -1,8 +1,9 @@
 /** Watch: one timer for all connections, which looks at each of them now and then instead of arming timers per call. */
+import { type Member, Roster } from "./roster.ts";
 import { startTurn } from "./turn.ts";
 
 /** Something that has deadlines of seconds. */
-export interface Watched {
+export interface Watched extends Member {
   /** Looks at its deadlines; called every `watchEveryMs`. */
   check(now: number): void;
 }
@@ -10,7 +11,7 @@ export interface Watched {
 /** Half a second: the shortest of the deadlines that are watched is 10 s. */
 export const watchEveryMs = 500;
 
-const watched = new Set<Watched>();
+const watched = new Roster<Watched>();
 let timer: ReturnType<typeof setInterval> | undefined;
 
 export function watch(one: Watched): void {
@@ -28,5 +29,5 @@ export function unwatch(one: Watched): void {
 
 function checkAll(): void {
   const now = startTurn();
-  for (const one of watched) one.check(now);
+  for (const one of watched.all()) if (one.place >= 0) one.check(now);
 }

@@ -4,6 +4,7 @@ import { createSecureContext, type TLSSocket, type Server as TlsServer } from "n
 import type { ConnectError } from "@connectrpc/connect";
 import { type AdmissionOptions, createAdmission } from "../admit/admission.ts";
 import type { Http1Settings } from "../http1/settings.ts";
+import { type Member, Roster } from "../http2/roster.ts";
 import { checkSettings, defaultSettings, type Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Proxy } from "../proxy.ts";
@@ -79,13 +80,19 @@ export async function listen(options: ListenerOptions, context: ListenContext): 
   return listener;
 }
 
+/** A connection. */
+interface Accepted extends Member {
+  readonly socket: Socket;
+  /** Undefined as long as its protocol isn't known. */
+  session: Session | undefined;
+}
+
 class PortListener implements Listener {
   options: ListenerOptions;
   bound: BoundAddress;
   readonly #context: ListenContext;
   readonly #sessionOptions: SessionOptions;
-  /** Every connection; without a session as long as its protocol isn't known. */
-  readonly #sockets = new Map<Socket, Session | undefined>();
+  readonly #accepted = new Roster<Accepted>();
   #server: NetServer | undefined;
   #draining: Promise<void> | undefined;
   #drained = () => {};
@@ -102,12 +109,12 @@ class PortListener implements Listener {
   }
 
   get connections(): number {
-    return this.#sockets.size;
+    return this.#accepted.size;
   }
 
   get streams(): number {
     let sum = 0;
-    for (const session of this.#sockets.values()) sum += session?.streams ?? 0;
+    for (const { session } of this.#accepted.all()) sum += session?.streams ?? 0;
     return sum;
   }
 
@@ -142,7 +149,7 @@ class PortListener implements Listener {
         (this.#server as TlsServer | undefined)?.setSecureContext(tlsOptions(options.tls));
       }
       if (same(connectionParts(before), connectionParts(options))) return;
-      for (const session of this.#sockets.values()) session?.shutdown();
+      for (const { session } of this.#accepted.all()) session?.shutdown();
     };
   }
 
@@ -151,14 +158,14 @@ class PortListener implements Listener {
     this.closePort();
     this.#draining = new Promise((resolve) => {
       this.#drained = resolve;
-      if (this.#sockets.size === 0) resolve();
+      if (this.#accepted.size === 0) resolve();
     });
-    for (const session of this.#sockets.values()) session?.shutdown();
+    for (const { session } of this.#accepted.all()) session?.shutdown();
     return this.#draining;
   }
 
   abort(error: ConnectError): void {
-    for (const [socket, session] of [...this.#sockets]) {
+    for (const { socket, session } of this.#accepted.all()) {
       if (session === undefined) socket.destroy();
       else session.abort(error);
     }
@@ -169,21 +176,22 @@ class PortListener implements Listener {
   }
 
   #accept(socket: Socket): void {
-    if (this.#sockets.size >= (this.options.maxConnections ?? Number.POSITIVE_INFINITY)) return this.#turnAway(socket);
+    if (this.#accepted.size >= (this.options.maxConnections ?? Number.POSITIVE_INFINITY)) return this.#turnAway(socket);
     this.#full = false;
-    this.#sockets.set(socket, undefined);
+    const accepted: Accepted = { place: -1, socket, session: undefined };
+    this.#accepted.add(accepted);
     socket.setNoDelay(true);
     socket.on("error", () => socket.destroy());
     socket.on("close", () => {
-      this.#sockets.delete(socket);
-      if (this.#sockets.size === 0) this.#drained();
+      this.#accepted.delete(accepted);
+      if (this.#accepted.size === 0) this.#drained();
     });
     if (this.#draining !== undefined) socket.destroy();
-    else if (this.bound.secure && (socket as TLSSocket).alpnProtocol === "h2") this.#open(socket, "http2");
+    else if (this.bound.secure && (socket as TLSSocket).alpnProtocol === "h2") this.#open(accepted, "http2");
     else {
       detect(socket, this.#prefaceTimeoutMs, ({ protocol, head }) => {
         if (protocol === "unknown") socket.destroy();
-        else this.#open(socket, protocol).receive(head);
+        else this.#open(accepted, protocol).receive(head);
       });
     }
   }
@@ -198,9 +206,9 @@ class PortListener implements Listener {
     onLimit?.("connections");
   }
 
-  #open(socket: Socket, protocol: "http1" | "http2"): Session {
-    const session = openSession(socket, protocol, this.#sessionOptions);
-    this.#sockets.set(socket, session);
+  #open(accepted: Accepted, protocol: "http1" | "http2"): Session {
+    const session = openSession(accepted.socket, protocol, this.#sessionOptions);
+    accepted.session = session;
     if (this.#draining) session.shutdown();
     return session;
   }

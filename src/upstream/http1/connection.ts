@@ -34,6 +34,7 @@ const keepAliveMs = 4_000;
 const keepAliveMarginMs = 1_000;
 
 export class Http1ClientConnection implements UpstreamConnection, ClientStreamOwner, ResponseSink, Watched {
+  place = -1;
   readonly resetsSent = 0;
   readonly #socket: ByteSocket;
   readonly #options: Http1ClientOptions;
