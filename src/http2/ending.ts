@@ -5,6 +5,8 @@ import * as frame from "./frame.ts";
 import type { Sender } from "./sender.ts";
 import type { Http2Settings } from "./settings.ts";
 import type { StreamTable } from "./stream-table.ts";
+import { turn } from "./turn.ts";
+import { unwatch, type Watched, watch } from "./watch.ts";
 
 /** What ends. */
 export interface EndingOwner {
@@ -21,7 +23,7 @@ export interface EndingOwner {
   loseStreams(): void;
 }
 
-/** Milliseconds for the last GOAWAY to be read by the peer before the socket is destroyed. */
+/** Milliseconds at least for the last GOAWAY to be read by the peer before the socket is destroyed. */
 const lingerMs = 1_000;
 
 /** Bytes of frames that no window holds back, which may be on their way all the same. */
@@ -30,10 +32,12 @@ const spareBytes = 256 << 10;
 /** Payload of the PING that goes with a server's first GOAWAY. */
 const drainPing = Buffer.from("draining", "latin1");
 
-export class Ending {
+export class Ending implements Watched {
+  place = -1;
   /** Draining: no new streams, closed with the last one. */
   state: "open" | "draining" | "closed" = "open";
-  #linger: ReturnType<typeof setTimeout> | undefined;
+  /** When our side did, and the peer's hasn't yet. */
+  #endedAt = 0;
   /** Bytes that came after the end. */
   #dropped = 0;
   readonly #socket: ByteSocket;
@@ -95,8 +99,14 @@ export class Ending {
       sender.output.flush();
       this.#socket.end();
       this.#socket.resume(); // what the peer still sends is read and dropped: a reset by unread bytes could overtake the GOAWAY
-      this.#linger = setTimeout(() => this.#socket.destroy(), lingerMs);
+      this.#endedAt = turn.now;
+      watch(this);
     });
+  }
+
+  /** The peer has had its moment; see `watch`. */
+  check(now: number): void {
+    if (now - this.#endedAt > lingerMs) this.#socket.destroy();
   }
 
   /** What comes after the end. More than a peer can have had on its way when it was told: it doesn't listen, so it is cut off. */
@@ -107,7 +117,7 @@ export class Ending {
 
   /** The socket has ended or failed. */
   lost(error: Error | undefined): void {
-    clearTimeout(this.#linger);
+    unwatch(this);
     this.#conclude(error, () => undefined);
     this.#socket.destroy();
   }

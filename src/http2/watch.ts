@@ -1,4 +1,4 @@
-/** Watch: one timer for all connections, which looks at each of them now and then instead of arming timers per call. */
+/** Watch: one timer for all connections, which looks at each of them now and then instead of arming timers per call or connection. */
 import { type Member, Roster } from "./roster.ts";
 import { startTurn } from "./turn.ts";
 
@@ -8,7 +8,7 @@ export interface Watched extends Member {
   check(now: number): void;
 }
 
-/** Half a second: the shortest of the deadlines that are watched is 10 s. */
+/** Half a second: of the deadlines that are watched, a last GOAWAY's is the shortest, and 1 s; the others' defaults begin at 10 s. */
 export const watchEveryMs = 500;
 
 const watched = new Roster<Watched>();

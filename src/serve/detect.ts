@@ -1,6 +1,8 @@
 /** Detect: which protocol a new connection speaks, told from its first bytes (RFC 9113 section 3.4). */
 import type { Socket } from "node:net";
 import { connectionPreface } from "../http2/frame.ts";
+import { startTurn } from "../http2/turn.ts";
+import { unwatch, type Watched, watch } from "../http2/watch.ts";
 
 const preface = Buffer.from(connectionPreface, "latin1");
 
@@ -17,13 +19,19 @@ export interface Detected {
 /**
  * Reads until the first bytes are the HTTP/2 preface, or can't become it any more and hold a line.
  *
- * @param timeoutMs after which a silent connection is destroyed, and nothing is told
+ * @param timeoutMs after which a silent connection is destroyed, half a second later at most, and nothing is told
  */
 export function detect(socket: Socket, timeoutMs: number, decided: (detected: Detected) => void): void {
   let head: Buffer = Buffer.alloc(0);
-  const timer = setTimeout(() => socket.destroy(), timeoutMs);
+  const beganAt = startTurn();
+  const silence: Watched = {
+    place: -1,
+    check(now) {
+      if (now - beganAt > timeoutMs) socket.destroy();
+    },
+  };
   const stop = () => {
-    clearTimeout(timer);
+    unwatch(silence);
     socket.off("data", onData);
     socket.off("close", stop);
   };
@@ -34,6 +42,7 @@ export function detect(socket: Socket, timeoutMs: number, decided: (detected: De
     stop();
     decided({ protocol, head });
   };
+  watch(silence);
   socket.on("data", onData);
   socket.on("close", stop);
 }

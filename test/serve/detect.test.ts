@@ -2,6 +2,7 @@ import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { watchEveryMs } from "../../src/http2/watch.ts";
 import { type Detected, detect } from "../../src/serve/detect.ts";
 import { preface } from "../http2/raw-peer.ts";
 
@@ -68,7 +69,7 @@ describe("detect()", () => {
     const { socket, told } = detectIn([preface.subarray(0, 23)]);
     vi.advanceTimersByTime(9_999);
     expect(socket.destroyed).toBe(false);
-    vi.advanceTimersByTime(1);
+    vi.advanceTimersByTime(1 + watchEveryMs);
     expect(socket.destroyed).toBe(true);
     expect(told).toEqual([]);
   });
