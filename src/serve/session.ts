@@ -11,6 +11,7 @@ import type { Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Proxy } from "../proxy.ts";
 import { discardRest } from "../refuse.ts";
+import type { MessageLimits } from "../wire/message-limit.ts";
 import { certificateOf } from "./certificate.ts";
 import type { Cors } from "./cors.ts";
 import { corsLayer } from "./cors-layer.ts";
@@ -23,6 +24,7 @@ export interface SessionOptions {
   http2: Partial<Http2Settings> | undefined;
   cors: Cors | undefined;
   admit: Admit | undefined;
+  messages: MessageLimits | undefined;
   readonly log: Log | undefined;
   readonly onLimit: ((limit: string) => void) | undefined;
 }
@@ -46,6 +48,9 @@ export function openSession(socket: Socket, protocol: "http1" | "http2", options
     httpVersion,
     get admit() {
       return options.admit; // as it is now
+    },
+    get messages() {
+      return options.messages;
     },
   };
   const listener = listenerOf(origin, options);
