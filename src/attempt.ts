@@ -128,7 +128,7 @@ export class Attempt implements StreamListener {
       case "response_too_large": {
         const limit = cause === "request_too_large" ? "max_request_message" : "max_response_message";
         const why = new LimitError(limit, `message of more than ${limit}, to or from ${this.endpoint.address}`);
-        return this.owner.fail(Code.ResourceExhausted, "message is larger than the upstream's limit", why);
+        return this.owner.fail(Code.ResourceExhausted, "message is larger than allowed", why);
       }
       case "malformed":
         return this.owner.fail(Code.Internal, "upstream sent a malformed response", detail);

@@ -6,6 +6,7 @@ import { turn } from "./http2/turn.ts";
 import type { ConnectGet } from "./wire/connect-get.ts";
 import type { Framing } from "./wire/content-type.ts";
 import { checkConnectVersion, detectProtocol, splitQuery } from "./wire/detect.ts";
+import type { MessageLimits } from "./wire/message-limit.ts";
 import type { MethodPath } from "./wire/path.ts";
 import { methodPath, readHead } from "./wire/request-head.ts";
 import { parseConnectTimeout, parseGrpcTimeout } from "./wire/timeout.ts";
@@ -74,6 +75,8 @@ export interface Origin {
   readonly httpVersion?: "1.1" | "2.0";
   /** What the listener asks of every call. Default: nothing. */
   readonly admit?: Admit | undefined;
+  /** How large the messages of its calls may be. Default: of any size. */
+  readonly messages?: MessageLimits | undefined;
 }
 
 /** A request, whichever way it has come. */
@@ -193,6 +196,10 @@ export class InboundCall implements Call {
 
   get peer(): Peer {
     return this.#origin.peer;
+  }
+
+  get messages(): MessageLimits | undefined {
+    return this.#origin.messages;
   }
 
   get secure(): boolean {

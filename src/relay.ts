@@ -12,6 +12,7 @@ import { recordOf } from "./record.ts";
 import { maxAfterEnd, statusFields } from "./refuse.ts";
 import type { RelayContext, RelayedTo } from "./relay-context.ts";
 import { RequestBody } from "./request-body.ts";
+import { limited } from "./upstream/limited-connection.ts";
 import type { CallWaiter, CancelWait, Reached, StreamOpener } from "./upstream/waiter.ts";
 import { LimitError } from "./wire/limit-error.ts";
 import { decodeMessage } from "./wire/message.ts";
@@ -160,10 +161,12 @@ export class Relay implements StreamListener, CallWaiter, AttemptOwner, Timed {
     const fields = this.#destination!.fieldsOf?.(options) ?? forwardFields(this.#call, options);
     this.#attempts++;
     const reached = this.#destination!.endpoint?.alone ?? endpoint;
+    const { messages } = this.#call;
+    const opener = messages === undefined ? connection : limited(connection, messages);
     const attempt = bridge?.verbatim === true ? bridge.opaqueAttempt(this, reached) : new Attempt(this, reached);
     this.#attempt = attempt;
-    if (bridge === undefined) attempt.stream = connection.request(fields, body.empty, attempt);
-    else attempt.stream = bridge.open(connection, { fields, body, attempt });
+    if (bridge === undefined) attempt.stream = opener.request(fields, body.empty, attempt);
+    else attempt.stream = bridge.open(opener, { fields, body, attempt });
     if (!body.empty) this.#credit(body.sendTo(attempt.stream));
   }
 

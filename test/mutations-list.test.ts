@@ -6,9 +6,11 @@ import { placeOf, readMutations } from "./mutations/mutations.ts";
 import { root } from "./support/runtimes.ts";
 
 describe("mutations.txt", () => {
-  it.each(readMutations())("$what: has one place, and tests", ({ file, find, tests }) => {
-    const source = readFileSync(join(root, `src/${file}.ts`), "utf8");
-    expect(source.match(placeOf(find)) ?? []).toHaveLength(1);
+  it.each(readMutations())("$what: has its places, and tests", ({ changes, tests }) => {
+    for (const { file, find } of changes) {
+      const source = readFileSync(join(root, `src/${file}.ts`), "utf8");
+      expect(source.match(placeOf(find)) ?? [], find).toHaveLength(1);
+    }
     for (const { suite } of tests) expect(existsSync(join(root, `test/runtimes/${suite}.test.ts`)), suite).toBe(true);
   });
 });

@@ -5,6 +5,7 @@ import { admissionOptions, type KeySets } from "./admission.ts";
 import { given } from "./given.ts";
 import { http1Settings, http2Settings } from "./limits.ts";
 import type { Listener } from "./listener-schema.ts";
+import { messageLimits } from "./traffic.ts";
 
 /** Texts of PEM files, by their paths. */
 type Pem = ReadonlyMap<string, string>;
@@ -16,6 +17,7 @@ export function listenerOptions(listener: Listener, pem: Pem, keySets: KeySets |
     address,
     http1: http1Settings(limits),
     http2: http2Settings(limits),
+    ...messageLimits(limits),
     ...given({
       maxConnections: limits?.connections,
       tls: tls && listenerTls(tls, pem),

@@ -176,6 +176,7 @@ export const listenerLimits = z
       .max(1e9)
       .optional()
       .describe("Connections of callers in each process; one more is closed at once. Default: any number."),
+    ...messageKeys,
     http1: http1Limits.optional(),
   })
   .describe("Settings and budgets of each connection; those that HTTP/1.1 knows too hold there as well.");

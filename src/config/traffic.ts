@@ -144,10 +144,10 @@ export const breakerKeys = {
 
 const messageSize = scalar.size.refine((bytes) => bytes > 0, { error: "must be more than 0" }).optional();
 
-/** Of the same: of every message. */
+/** Of the `limits` of an upstream or a listener: of every message. */
 export const messageKeys = {
   max_request_message: messageSize.describe(
-    "Bytes of one message of a request, as it is on the wire; a larger one is resource_exhausted. Default: any.",
+    "Bytes of one message of a request, as it is sent on; a larger one is resource_exhausted. Default: any.",
   ),
   max_response_message: messageSize.describe("The same of a response."),
 };

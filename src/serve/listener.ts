@@ -8,6 +8,7 @@ import { type Member, Roster } from "../http2/roster.ts";
 import { checkSettings, defaultSettings, type Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Proxy } from "../proxy.ts";
+import { type MessageLimitOptions, messageLimits } from "../upstream/limited-connection.ts";
 import { parseListenAddress } from "./address.ts";
 import { type CorsOptions, createCors } from "./cors.ts";
 import { detect } from "./detect.ts";
@@ -16,7 +17,7 @@ import { createTlsServer, type ListenerTls, tlsOptions } from "./tls-server.ts";
 
 export type { ListenerTls } from "./tls-server.ts";
 
-export interface ListenerOptions extends AdmissionOptions {
+export interface ListenerOptions extends AdmissionOptions, MessageLimitOptions {
   /** "127.0.0.1:8080", "[::1]:8080", ":8080" (all interfaces); port 0 lets the system choose. */
   readonly address: string;
   readonly tls?: ListenerTls;
@@ -215,14 +216,17 @@ class PortListener implements Listener {
 }
 
 /** What sessions are made with. */
-function sessionParts(options: ListenerOptions): Pick<SessionOptions, "http1" | "http2" | "cors" | "admit"> {
+function sessionParts(
+  options: ListenerOptions,
+): Pick<SessionOptions, "http1" | "http2" | "cors" | "admit" | "messages"> {
   const { http1, http2, cors, maxConnections } = options;
   if (http2 !== undefined) checkSettings(http2);
   if (maxConnections !== undefined && !(maxConnections >= 1)) {
     throw new RangeError(`maxConnections must be at least 1, not ${maxConnections}`);
   }
   const admit = createAdmission(options);
-  return { http1, http2, cors: cors === undefined ? undefined : createCors(cors), admit };
+  const messages = messageLimits("limits", options);
+  return { http1, http2, cors: cors && createCors(cors), admit, messages };
 }
 
 /** What holds for a connection as long as it lives. */

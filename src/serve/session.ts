@@ -12,6 +12,7 @@ import type { Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Proxy } from "../proxy.ts";
 import { discardRest } from "../refuse.ts";
+import type { MessageLimits } from "../wire/message-limit.ts";
 import { certificateOf } from "./certificate.ts";
 import type { Cors } from "./cors.ts";
 import { corsLayer } from "./cors-layer.ts";
@@ -24,6 +25,7 @@ export interface SessionOptions {
   http2: Partial<Http2Settings> | undefined;
   cors: Cors | undefined;
   admit: Admit | undefined;
+  messages: MessageLimits | undefined;
   readonly log: Log | undefined;
   readonly onLimit: ((limit: string) => void) | undefined;
 }
@@ -130,6 +132,10 @@ class SessionOrigin implements Origin {
   /** As it is now. */
   get admit(): Admit | undefined {
     return this.#options.admit;
+  }
+
+  get messages(): MessageLimits | undefined {
+    return this.#options.messages;
   }
 }
 

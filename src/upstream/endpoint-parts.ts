@@ -1,7 +1,7 @@
 /** What an endpoint is made of: its limits, its transport, and whom it tells. */
 import type { Log } from "../observe/log.ts";
+import type { MessageLimits } from "../wire/message-limit.ts";
 import type { Endpoint } from "./endpoint.ts";
-import type { MessageLimits } from "./limited-connection.ts";
 import type { OutlierSettings } from "./outlier.ts";
 import type { Target } from "./target.ts";
 import type { Dial, DialOptions } from "./transport.ts";

@@ -1,24 +1,51 @@
-/** Limited connection: a connection to an upstream on whose streams no message may be larger than it says. */
+/** Limited connection: a connection to an upstream, or what looks like one, on whose streams no message may be larger than it says. */
 import type { HttpStream, ResetCause, StreamListener } from "../http2/api.ts";
 import { ErrorCode } from "../http2/errors.ts";
 import { type Field, FieldKind, valueOf } from "../http2/field.ts";
 import { Layer } from "../http2/layer.ts";
-import { bodyFormOf, MessageLimit } from "../wire/message-limit.ts";
+import { bodyFormOf, MessageLimit, type MessageLimits } from "../wire/message-limit.ts";
 import type { UpstreamConnection } from "./connection.ts";
+import { checkPositive } from "./positive.ts";
+import type { StreamOpener } from "./waiter.ts";
 
-/** Bytes of one message, as it is on the wire; undefined: any. */
-export interface MessageLimits {
-  readonly request: number | undefined;
-  readonly response: number | undefined;
+/** Of an upstream, or of the calls of a listener. */
+export interface MessageLimitOptions {
+  /** Bytes of one message of a request, as it is on the wire; a larger one is answered `resource_exhausted`. Default: any. */
+  readonly maxRequestMessage?: number;
+  /** The same of a response. */
+  readonly maxResponseMessage?: number;
+}
+
+/**
+ * @param where the options stand, for the error
+ * @returns undefined where messages may have any size
+ * @throws TypeError naming the limit that isn't more than 0
+ */
+export function messageLimits(where: string, options: MessageLimitOptions): MessageLimits | undefined {
+  const { maxRequestMessage, maxResponseMessage } = options;
+  if (maxRequestMessage === undefined && maxResponseMessage === undefined) return undefined;
+  checkPositive(where, { maxRequestMessage, maxResponseMessage });
+  return { request: maxRequestMessage, response: maxResponseMessage };
+}
+
+/** Opens a stream that passes no message that is too large. */
+export function limited(inner: StreamOpener, limits: MessageLimits): StreamOpener {
+  return {
+    request(fields, end, listener) {
+      const stream = new LimitedStream(limits, valueOf(fields, "content-type"), listener);
+      stream.below = inner.request(fields, end, stream);
+      return stream;
+    },
+  };
 }
 
 export class LimitedConnection implements UpstreamConnection {
   readonly #inner: UpstreamConnection;
-  readonly #limits: MessageLimits;
+  readonly #opener: StreamOpener;
 
   constructor(inner: UpstreamConnection, limits: MessageLimits) {
     this.#inner = inner;
-    this.#limits = limits;
+    this.#opener = limited(inner, limits);
   }
 
   get room(): number {
@@ -38,9 +65,7 @@ export class LimitedConnection implements UpstreamConnection {
   }
 
   request(fields: readonly Field[], end: boolean, listener: StreamListener): HttpStream {
-    const stream = new LimitedStream(this.#limits, valueOf(fields, "content-type"), listener);
-    stream.below = this.#inner.request(fields, end, stream);
-    return stream;
+    return this.#opener.request(fields, end, listener);
   }
 
   shutdown(): void {

@@ -3,6 +3,7 @@ import type { Protocol } from "../call.ts";
 import { checkSettings, type Http2Settings } from "../http2/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Schema } from "../schema/schema.ts";
+import type { MessageLimits } from "../wire/message-limit.ts";
 import type { Balance } from "./balance.ts";
 import { type BreakerLimits, defaultBreaker } from "./breaker.ts";
 import { type CheckedHealth, checkHealth, type HealthOptions } from "./check/options.ts";
@@ -10,16 +11,15 @@ import type { DnsOptions } from "./discovery.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { EndpointOwner } from "./endpoint-parts.ts";
 import type { Discovery } from "./endpoint-source.ts";
-import type { MessageLimits } from "./limited-connection.ts";
+import { type MessageLimitOptions, messageLimits } from "./limited-connection.ts";
 import { defaultOutlier, type OutlierSettings } from "./outlier.ts";
-import { checkPositive } from "./positive.ts";
 import type { SubsetOptions } from "./subsets.ts";
 import { type EndpointOptions, hostPort, parseTarget, type Target } from "./target.ts";
 import { createTlsContext, type UpstreamTls } from "./tls.ts";
 import type { Dial } from "./transport.ts";
 import type { Upstream } from "./upstream.ts";
 
-export interface UpstreamOptions {
+export interface UpstreamOptions extends MessageLimitOptions {
   /** What logs call it. */
   readonly name: string;
   /** At least one, or what tells of them. Every address of a host name is an endpoint of its own. */
@@ -57,10 +57,6 @@ export interface UpstreamOptions {
   readonly maxConnections?: number;
   /** Calls per endpoint that may wait for room; one more is answered `unavailable`. Default 1,024, as Envoy. */
   readonly maxPending?: number;
-  /** Bytes of one message of a request, as it is on the wire; a larger one is answered `resource_exhausted`. Default: any. */
-  readonly maxRequestMessage?: number;
-  /** The same of a response. */
-  readonly maxResponseMessage?: number;
   /** RST_STREAM frames sent on a connection before another takes its place. Default 500, half of nghttp2's limit. */
   readonly maxResetsPerConnection?: number;
   /** Settings of its connections where they differ from the defaults; those without a meaning to HTTP/1.1 are ignored there. */
@@ -113,16 +109,10 @@ export function checkOptions(options: UpstreamOptions): CheckedOptions {
     breaker: withDefaults(defaultBreaker, options.limits, `${upstream}: limits.`),
     outlier: outlier === false ? undefined : withDefaults(defaultOutlier, outlier, `${upstream}: outlier.`),
     panicPercent,
-    messages: messageLimits(options),
+    messages: messageLimits(`upstream "${options.name}"`, options),
     health: health && checkHealth(health, options),
     tlsContext: tlsContextOf(options, targets),
   };
-}
-
-function messageLimits({ name, maxRequestMessage, maxResponseMessage }: UpstreamOptions): MessageLimits | undefined {
-  if (maxRequestMessage === undefined && maxResponseMessage === undefined) return undefined;
-  checkPositive(`upstream "${name}"`, { maxRequestMessage, maxResponseMessage });
-  return { request: maxRequestMessage, response: maxResponseMessage };
 }
 
 /** @throws TypeError naming the value that isn't a number above 0 */

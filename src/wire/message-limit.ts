@@ -10,6 +10,12 @@ export function bodyFormOf(contentType: string | undefined): BodyForm {
   return /^application\/(grpc|connect\+)/.test(contentType) ? "envelopes" : "whole";
 }
 
+/** Bytes of one message, as it is on the wire; undefined: any. */
+export interface MessageLimits {
+  readonly request: number | undefined;
+  readonly response: number | undefined;
+}
+
 export class MessageLimit {
   readonly #max: number;
   readonly #form: BodyForm;

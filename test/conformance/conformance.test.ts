@@ -28,6 +28,12 @@ const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 /** Calls at once, and servers at once. More servers gain nothing on two cores, and must start within the 10 s that the suite gives them. */
 const parallel = ["--parallel", "16", "--max-servers", "2"];
 
+/**
+ * Failed cases of a suite that are run a second time, which is said: in some the suite's own caller and server race. Where more fail,
+ * none is.
+ */
+const maxAgain = 3;
+
 /** "selection": not every suite on every runtime. Default: all. */
 const isSelection = process.env.MANIFOLD_CONFORMANCE === "selection";
 
@@ -38,6 +44,14 @@ interface Counts {
   listed: number;
   failed: string[];
   output: string;
+  /** Cases that passed, or failed as they should, when they were run again. */
+  again?: string[];
+}
+
+interface RunOptions {
+  env?: Record<string, string>;
+  /** Names of cases; default all. */
+  only?: readonly string[];
 }
 
 describe.skipIf(!found)("connectconformance", () => {
@@ -61,28 +75,40 @@ describe.skipIf(!found)("connectconformance", () => {
   });
 
   async function conformance(suite: Suite, server: string[], env: Record<string, string> = {}): Promise<Counts> {
+    const first = await runCases(suite, server, { env });
+    const { failed } = first;
+    if (failed.length === 0 || failed.length > maxAgain) return first;
+    const second = await runCases(suite, server, { env, only: failed });
+    if (second.failed.length > 0) return first;
+    const [passed, listed] = [first.passed + second.passed, first.listed + second.listed];
+    return { ...first, passed, listed, failed: [], again: failed };
+  }
+
+  async function runCases(suite: Suite, server: string[], { env = {}, only = [] }: RunOptions): Promise<Counts> {
     const [file] = (env.ROUTE === undefined && server.length > 1 && suite.exceptions) || [];
     const argv = [
       tools.connectconformance!,
       ...["--mode", "server", "--conf", configOf(suites.indexOf(suite)), ...parallel],
       ...(file === undefined ? [] : ["--known-failing", `@${here(`exceptions/${file}`)}`]),
+      ...only.flatMap((name) => ["--run", name]),
       ...["--", ...server],
     ];
     const { stdout, stderr } = await run(argv, { env: { ...process.env, ...env }, timeoutMs: 280_000 });
     const [, total, passed] = /Total cases: (\d+)\n(\d+) passed/.exec(stdout) ?? [];
     const [, listed = 0] = /\(Another (\d+) failed as expected/.exec(stdout) ?? [];
-    const failed = [...stdout.matchAll(/^FAILED: (.*?):?$/gm)].map(([, name]) => name!);
+    const failed = [...stdout.matchAll(/^FAILED: (.*?)(?::| was expected to fail but did not)$/gm)];
     return {
       total: Number(total),
       passed: Number(passed),
       listed: Number(listed),
-      failed,
-      output: `${stdout}${stderr}`,
+      failed: failed.map(([, name]) => name!),
+      output: tellingPart(`${stdout}${stderr}`),
     };
   }
 
-  function report(what: string, { passed, total, listed }: Counts): void {
-    const line = `${what}: ${passed} of ${total}${listed > 0 ? `, ${listed} exceptions` : ""}`;
+  function report(what: string, { passed, total, listed, again = [] }: Counts): void {
+    const notes = [listed > 0 && `${listed} exceptions`, again.length > 0 && `run again: ${again.join(", ")}`];
+    const line = [`${what}: ${passed} of ${total}`, ...notes.filter((note) => note !== false)].join(", ");
     lines.push(line);
     console.log(line);
   }
@@ -111,6 +137,7 @@ describe.skipIf(!found)("connectconformance", () => {
     const [verbatim] = suites;
     const counts = await conformance(verbatim!, [tools.referenceserver!]);
     report("the reference server itself", counts);
+    expect(counts.failed, counts.output).toEqual([]);
     expect(counts.total, counts.output).toBe(verbatim!.cases);
     expect(counts.passed, counts.output).toBe(counts.total);
   });
@@ -120,9 +147,10 @@ describe.skipIf(!found)("connectconformance", () => {
     it.each(runtimes)("through Manifold on %s", async (runtime) => {
       const counts = await throughManifold(suite, runtime);
       report(`${name}, through Manifold on ${runtime}`, counts);
-      const { total, listed, failed, output } = counts;
-      expect(failed, output.slice(0, 20_000)).toEqual([]);
-      expect(total, output.slice(0, 20_000)).toBe(suite.cases);
+      const { total, passed, listed, failed, output } = counts;
+      expect(failed, output).toEqual([]);
+      expect(total, output).toBe(suite.cases);
+      expect(passed + listed, output).toBe(total); // a case that couldn't be run is neither
       expect(listed).toBe(suite.exceptions?.[1] ?? 0);
     });
   });
@@ -135,6 +163,12 @@ describe.skipIf(!found)("connectconformance", () => {
     expect(failed.length).toBeGreaterThan(100);
   });
 });
+
+/** Of what the suite prints: from the first case that failed on, else the end. */
+function tellingPart(output: string): string {
+  const at = output.search(/^FAILED: /m);
+  return at === -1 ? output.slice(-5_000) : output.slice(at, at + 20_000);
+}
 
 /** The descriptors of the suite's service, of the version that the tools are of. */
 function buildImage(image: string): void {

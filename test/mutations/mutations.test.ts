@@ -3,7 +3,7 @@
  * are run; all of them must fail. First they must pass with a copy that is as it was. On the runtime of MANIFOLD_RUNTIME (default: node).
  */
 import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runtime } from "../runtimes/suite.ts";
 import { run } from "../support/program.ts";
@@ -15,7 +15,12 @@ const mutations = readMutations();
 /** Of one test: what waits for something that doesn't come any more waits so long. */
 const testTimeoutMs = 40_000;
 
+/** A test of a row says so in its name, or in its suite's. */
+const ofRow = /(?:^|\) > )[A-G]\d+\b/;
+
 interface Result {
+  /** The file of `test/runtimes`, without its ending. */
+  suite: string;
   fullName: string;
   status: "passed" | "failed" | "skipped" | "pending";
   failureMessages: string[];
@@ -39,24 +44,36 @@ describe("mutations", () => {
     const files = new Set(tests.map(({ suite }) => `test/runtimes/${suite}.test.ts`));
     const names = tests.map((one) => one.names.source).join("|");
     const outputFile = join(folder, "results.json");
-    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("VITEST")));
-    const which = ["--project", `runtimes:${runtime}`, ...files];
     const how = ["--reporter", "json", "--outputFile", outputFile, "--testTimeout", String(testTimeoutMs)];
-    const argv = [process.execPath, join(root, "node_modules/vitest/vitest.mjs"), "run", ...which, ...how, "-t", names];
     rmSync(outputFile, { force: true });
-    await run(argv, { cwd: root, env: { ...env, MANIFOLD_COPY: copy }, timeoutMs: 1_800_000 });
+    await vitest(["run", ...files, ...how, "-t", names], { MANIFOLD_COPY: copy });
     const { testResults } = JSON.parse(readFileSync(outputFile, "utf8")) as {
-      testResults: { assertionResults: Result[] }[];
+      testResults: { name: string; assertionResults: Omit<Result, "suite">[] }[];
     };
-    return testResults.flatMap(({ assertionResults }) => assertionResults).filter(({ status }) => status !== "skipped");
+    const seen = testResults.flatMap(({ name, assertionResults }) =>
+      assertionResults.map((result) => ({ ...result, suite: basename(name, ".test.ts") })),
+    );
+    // the names of one file may be those of tests of another
+    return seen.filter((one) => tests.some((test) => isOf(test, one)));
   }
 
   it("a copy as it was: the tests pass", { timeout: 1_800_000 }, async () => {
     const tests = mutations.flatMap((mutation) => mutation.tests);
     const seen = await results(tests);
     expect(seen.filter(({ status }) => status !== "passed").map(({ fullName }) => fullName)).toEqual([]);
-    const known = (names: RegExp) => seen.some(({ fullName }) => names.test(fullName));
-    expect(tests.filter(({ names }) => !known(names))).toEqual([]);
+    expect(tests.filter((test) => !seen.some((one) => isOf(test, one)))).toEqual([]);
+  });
+
+  it("every test of a row has one that it must notice", async () => {
+    const listed = JSON.parse(await vitest(["list", "--json"])) as { name: string; file: string }[];
+    const rows = listed.filter(({ name }) => ofRow.test(name));
+    expect(rows.length).toBeGreaterThan(0);
+    const tests = mutations.flatMap((mutation) => mutation.tests);
+    const unnoticing = rows.filter(({ name, file }) => {
+      const one = { suite: basename(file, ".test.ts"), fullName: name.replace(" > ", " ") };
+      return !tests.some((test) => isOf(test, one));
+    });
+    expect(unnoticing.map(({ name }) => name)).toEqual([]);
   });
 
   for (const mutation of mutations) {
@@ -78,3 +95,16 @@ describe("mutations", () => {
     });
   }
 });
+
+function isOf({ suite, names }: Mutation["tests"][number], one: Pick<Result, "suite" | "fullName">): boolean {
+  return suite === one.suite && names.test(one.fullName);
+}
+
+/** Runs vitest on the tests of the runtime. Returns what it prints. */
+async function vitest([command = "", ...options]: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<string> {
+  const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("VITEST")));
+  const program = [process.execPath, join(root, "node_modules/vitest/vitest.mjs"), command];
+  const argv = [...program, "--project", `runtimes:${runtime}`, ...options];
+  const { stdout } = await run(argv, { cwd: root, env: { ...own, ...more }, timeoutMs: 1_800_000 });
+  return stdout;
+}

@@ -133,36 +133,34 @@ onRuntime("bridged replies", () => {
   }
 
   const evil = "HTTP/1.1 200 OK\r\ncontent-type: application/proto\r\nx-evil: 1\r\ncontent-length: 0\r\n\r\n";
-  const splits: [string, FieldPair[], string][] = [
-    ["content-length: 0 and a body", [["content-length", "0"]], evil],
-    ["a content-length that is too short", [["content-length", "5"]], `hello${evil}`],
-    ["a content-length that is too long", [["content-length", "5000"]], evil],
+  const length = (bytes: number): FieldPair => ["content-length", String(bytes)];
+  const chunked: FieldPair = ["transfer-encoding", "chunked"];
+  const chunks = (body: string) => `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+  /** Around the body of a whole answer. */
+  const splits: [what: string, splitOf: (whole: string) => [framing: FieldPair[], body: string]][] = [
+    ["content-length: 0 and a body", () => [[length(0)], evil]],
+    ["a content-length that is too short", (whole) => [[length(whole.length)], whole + evil]],
+    ["a content-length that is too long", (whole) => [[length(5_000)], whole]],
+    ["two content-lengths", (whole) => [[length(whole.length + evil.length), length(whole.length)], whole + evil]],
+    ["content-length and transfer-encoding", (whole) => [[length(whole.length), chunked], chunks(whole) + evil]],
     [
-      "two content-lengths",
-      [
-        ["content-length", "5"],
-        ["content-length", String(evil.length)],
-      ],
-      `hello${evil}`,
+      "transfer-encoding: chunked, identity",
+      (whole) => [[["transfer-encoding", "chunked, identity"]], chunks(whole) + evil],
     ],
-    [
-      "content-length and transfer-encoding",
-      [
-        ["content-length", "5"],
-        ["transfer-encoding", "chunked"],
-      ],
-      `0\r\n\r\n${evil}`,
-    ],
-    ["transfer-encoding: chunked, identity", [["transfer-encoding", "chunked, identity"]], `0\r\n\r\n${evil}`],
-    ["a chunk that is longer than its size", [["transfer-encoding", "chunked"]], `5\r\nhello${evil}\r\n0\r\n\r\n`],
-    ["no length", [], evil],
+    // who takes all up to the line's end for the chunk's comes to an end, too
+    ["a chunk that is longer than its size", (whole) => [[chunked], chunks(whole).replace(/\r\n0/, "0$&") + evil]],
+    ["no length", () => [[], evil]],
   ];
+  /** Followed by nothing: the connection ends. */
   const endless = new Set(["a content-length that is too long", "no length"]);
+  /** What is before the body can be read. */
+  const readable = new Set(["content-length: 0 and a body", "a content-length that is too short", "no length"]);
   for (const protocol of ["connect", "grpc_web"] as const) {
-    for (const [what, framing, body] of splits) {
+    for (const [what, splitOf] of splits) {
       check(`C4 ${what} from ${protocol} never becomes a response of its own`, async () => {
         const answer = (call: UpstreamCall) => {
           const contentType = call.field("content-type")?.replace("-text", "") ?? "application/proto";
+          const [framing, body] = splitOf(wholeBody(contentType));
           call.whenEnded(() => {
             call.request?.send(head([["content-type", contentType], ...framing]), body);
             // else it stays open, for another call to be taken in by what follows
@@ -174,6 +172,11 @@ onRuntime("bridged replies", () => {
             const at = `for ${caller.name}`;
             const names = [...outcome.headers, ...outcome.trailers].map(([name]) => name);
             expect([at, names.includes("x-evil")]).toEqual([at, false]);
+            const isWhole = outcome.status === 0 && outcome.broken === undefined;
+            if (!readable.has(what)) expect([at, isWhole]).toEqual([at, false]);
+            // all up to the connection's end is body
+            if (what === "no length" && isVerbatim(caller, protocol))
+              expect([at, outcome.body.toString()]).toEqual([at, evil]);
           });
           bridges.reset();
           for (const caller of callers) {
@@ -262,6 +265,14 @@ onRuntime("bridged replies", () => {
 /** HTTP/2 callers share a connection. */
 function own(caller: Caller, peer: H2Peer): { peer?: H2Peer } {
   return caller.http === "2" ? { peer } : {};
+}
+
+/** The body of an answer that is a message and a success. */
+function wholeBody(contentType: string): string {
+  const five = Buffer.from("reply");
+  if (contentType === "application/proto") return five.toString("latin1");
+  const [last, flag] = contentType.startsWith("application/connect") ? ["{}", 2] : ["grpc-status: 0\r\n", 0x80];
+  return Buffer.concat([envelope(five), envelope(Buffer.from(last), flag)]).toString("latin1");
 }
 
 /** Each message back as it comes. */

@@ -1,7 +1,7 @@
 /** Limits of listeners, connections and messages: each turns away what is beyond it, is counted by its name, and is named in the log. */
 import { connect as connectTcp } from "node:net";
 import { afterEach, expect } from "vitest";
-import { call, connectPeer, startCall } from "../support/grpc.ts";
+import { call, connectPeer, envelope, startCall } from "../support/grpc.ts";
 import { type Manifold, metricsOf, said, startManifold } from "../support/manifold.ts";
 import { until } from "../support/until.ts";
 import { okHeaders, startUpstream, type Upstream } from "../support/upstream.ts";
@@ -101,6 +101,25 @@ onRuntime("limits", () => {
         () => said(manifold, `"limit":"${limit}","msg":"request refused by a limit"`) === 1,
       );
     }
+  });
+
+  check("messages of a listener, whatever the protocol and the upstream", async () => {
+    const manifold = await stage({ max_request_message: "1KiB", max_response_message: "2KiB" });
+    const peer = await connect(manifold);
+    const exactly = envelope(Buffer.alloc(1_024));
+    expect((await call(peer, path, { body: exactly })).status).toBe(0);
+    expect((await call(peer, path, { body: Buffer.concat([exactly, large]) })).status).toBe(8);
+    expect((await call(peer, largePath)).status).toBe(8);
+    const url = `http://127.0.0.1:${manifold.port}${path}`;
+    const headers = { "content-type": "application/proto" };
+    const response = await fetch(url, { method: "POST", headers, body: Buffer.alloc(1_025) });
+    expect([response.status, await response.json()]).toEqual([
+      429,
+      { code: "resource_exhausted", message: "message is larger than allowed" },
+    ]);
+    expect((await fetch(url, { method: "POST", headers, body: Buffer.alloc(1_024) })).status).toBe(200);
+    expect(await rejections(manifold)).toEqual({ max_request_message: 2, max_response_message: 1 });
+    await until("the log", () => said(manifold, '"detail":"message of more than max_request_message') === 2);
   });
 
   check("messages and idle times of an upstream", async () => {

@@ -3,9 +3,10 @@ import type { ResetCause, StreamListener } from "../../src/http2/api.ts";
 import { ErrorCode } from "../../src/http2/errors.ts";
 import type { Field } from "../../src/http2/field.ts";
 import type { UpstreamConnection } from "../../src/upstream/connection.ts";
-import { LimitedConnection, type MessageLimits } from "../../src/upstream/limited-connection.ts";
+import { LimitedConnection } from "../../src/upstream/limited-connection.ts";
 import { createUpstream } from "../../src/upstream/upstream.ts";
 import { envelope } from "../../src/wire/envelope.ts";
+import type { MessageLimits } from "../../src/wire/message-limit.ts";
 import { fieldsOf, MemoryStream } from "../support/memory-stream.ts";
 
 const request = fieldsOf([
