@@ -106,7 +106,9 @@ export class Ending implements Watched {
 
   /** The peer has had its moment; see `watch`. */
   check(now: number): void {
-    if (now - this.#endedAt > lingerMs) this.#socket.destroy();
+    if (now - this.#endedAt <= lingerMs) return;
+    unwatch(this);
+    this.#socket.destroy();
   }
 
   /** What comes after the end. More than a peer can have had on its way when it was told: it doesn't listen, so it is cut off. */

@@ -27,7 +27,9 @@ export function detect(socket: Socket, timeoutMs: number, decided: (detected: De
   const silence: Watched = {
     place: -1,
     check(now) {
-      if (now - beganAt > timeoutMs) socket.destroy();
+      if (now - beganAt <= timeoutMs) return;
+      stop();
+      socket.destroy();
     },
   };
   const stop = () => {
