@@ -19,11 +19,13 @@ import {
   setBridges,
   upstreamProtocols,
 } from "./bridges.ts";
-import { check, figure, onRuntime } from "./suite.ts";
+import { check, figure, onRuntime, runtime } from "./suite.ts";
 
 const limitMb = 4;
-/** What collectors leave for later, most of all Bun's and Deno's. One bomb that is inflated whole is 1,024. */
-const garbageMb = 128;
+/** The bombs themselves are held where a form asks for their length, and Bun's collector leaves some for later. */
+const relayedMb = 128;
+/** What a collector leaves for later: Bun's and Deno's peaks were up to 154 and 171 MB. One bomb that is inflated whole is 1,024. */
+const garbageMb = { node: 32, bun: 96, deno: 128 }[runtime];
 /** At once. */
 const maxLegs = 16;
 const resourceExhausted = 8;
@@ -93,7 +95,7 @@ onRuntime("bombs", () => {
         const { calls } = bridges.upstreams[protocol];
         bridges.upstreams[protocol].answer = (call) => call.whenEnded(() => replyGzipped(call, bomb));
         const legs = sendingCallers.map((caller): Leg => [caller, gzipped(caller, bomb, protocol)]);
-        const outcomes = await callAll(legs, garbageMb);
+        const outcomes = await callAll(legs, relayedMb);
         for (const [at, { status, messages }] of outcomes.entries()) {
           expect([legs[at]![0].name, status, messages.length]).toEqual([legs[at]![0].name, 0, 1]);
           expect(messages[0]!.bytes.equals(bomb), `what ${legs[at]![0].name} got`).toBe(true);
