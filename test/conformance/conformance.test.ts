@@ -29,8 +29,8 @@ const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 const parallel = ["--parallel", "16", "--max-servers", "2"];
 
 /**
- * Failed cases of a suite that are run a second time, which is said: in some the suite's own caller and server race. Where more fail,
- * none is.
+ * Failed cases of a suite that are run a second time, which is said: one of some 80,000 failed once, and it isn't known why. Where more
+ * fail, none is.
  */
 const maxAgain = 3;
 
